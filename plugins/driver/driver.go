@@ -1,0 +1,104 @@
+// Package driver is the contract between the controller and its drivers.
+//
+// Two kinds of driver exist. A [PackageManager] compiles and parses: it never
+// sees a host, it returns command lines and reads their output, so that its
+// crash strands nobody and the plan can show every argv. A [Snapshotter] acts:
+// it captures and restores the state of a target through its provider or,
+// through the [Runner] it is handed, on the host itself.
+//
+// The package holds words only and imports nothing but the standard library;
+// it refuses to know gRPC (see plugins/rpc), inventories or plans.
+package driver
+
+import (
+	"context"
+	"time"
+)
+
+// ProtocolVersion is the version of this contract spoken on the wire.
+const ProtocolVersion = 1
+
+// Kind is a driver's role.
+type Kind string
+
+// The kinds of driver.
+const (
+	KindPackages Kind = "packages"
+	KindSnapshot Kind = "snapshot"
+)
+
+// Info is what a driver says of itself before it is configured.
+type Info struct {
+	Name    string // as in the inventory: driver "snapshot" "archive"
+	Version string // of the driver itself, for people and the lock file
+	Kind    Kind
+	// Capabilities names optional behaviour, such as "online" (a snapshot may
+	// be taken of an open target) or "prepare". Unknown names are ignored.
+	Capabilities []string
+	Schema       Schema
+}
+
+// Has reports whether the driver declares the capability.
+func (i Info) Has(capability string) bool {
+	for _, c := range i.Capabilities {
+		if c == capability {
+			return true
+		}
+	}
+	return false
+}
+
+// Schema is the shape of a driver's configuration block. The controller checks
+// the operator's block against it and reports errors with file and line; a
+// driver never sees an unknown attribute or a wrong type.
+type Schema struct {
+	Attributes []Attribute
+}
+
+// Attribute is one setting of a driver.
+type Attribute struct {
+	Name     string
+	Type     string // "string", "number", "bool", "duration" or "list(string)"
+	Required bool
+	Secret   bool // a secret("…") reference is resolved and sent over the wire only
+	Default  string
+	Help     string // one sentence, shown in diagnostics
+}
+
+// Config is a validated configuration block: string, float64, bool or
+// []string by attribute name; a duration arrives as its string ("90s").
+type Config map[string]any
+
+// Driver is what both kinds share.
+type Driver interface {
+	// Info must answer without configuration and without side effects.
+	Info(ctx context.Context) (Info, error)
+	// Configure is called once, before any other call but Info. It checks what
+	// the schema cannot say; it may contact the provider to check credentials.
+	Configure(ctx context.Context, c Config) error
+}
+
+// Command is one command line for a host. Argv is never interpreted by a
+// shell: the controller quotes it. Secrets go into Stdin or Env, never Argv.
+type Command struct {
+	Argv    []string
+	Env     map[string]string `json:",omitempty"` // set for this command only
+	Stdin   []byte            `json:",omitempty"`
+	User    string            `json:",omitempty"` // "" the login user; else through sudo ("root", the web user)
+	Dir     string            `json:",omitempty"` // working directory, absolute
+	Timeout time.Duration     `json:",omitempty"` // 0 means the caller's
+}
+
+// Result is what a command left behind. A Result with a non-zero Exit is not
+// an error: the caller reads the world, not exit codes alone.
+type Result struct {
+	Exit   int // 128+n when killed by signal n; -1 when unknown
+	Stdout []byte
+	Stderr []byte
+}
+
+// Runner runs commands on the one host a driver call is about. The controller
+// provides it; each Run is bounded by its command's timeout.
+type Runner interface {
+	Run(ctx context.Context, c Command) (Result, error)
+}
