@@ -1,0 +1,205 @@
+package inventory
+
+import "time"
+
+// Range points into the operator's file; lines and columns count from 1.
+type Range struct {
+	File string
+	Line int
+	Col  int
+}
+
+// Fleet is a whole inventory, checked and resolved: no expression is left.
+type Fleet struct {
+	Hosts    []Host    // sorted by name
+	Drivers  []Driver  // as declared, in file order; built-ins need no block
+	Rollouts []Rollout // in file order
+	// Digest is the SHA-256 (hex) over the names and bytes of all files read.
+	Digest string
+	Files  []string
+}
+
+// Host returns the host of that name, or nil.
+func (f *Fleet) Host(name string) *Host {
+	for i := range f.Hosts {
+		if f.Hosts[i].Name == name {
+			return &f.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// Rollout returns the rollout of that name, or nil.
+func (f *Fleet) Rollout(name string) *Rollout {
+	for i := range f.Rollouts {
+		if f.Rollouts[i].Name == name {
+			return &f.Rollouts[i]
+		}
+	}
+	return nil
+}
+
+// Secret is a reference to a secret, "env:NAME" or "file:/path", never its value.
+type Secret string
+
+// String hides the reference's target from accidental output.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// SSH says how hosts are reached. Zero values mean the package remote's defaults.
+type SSH struct {
+	User           string
+	Port           int
+	Keys           []string // private key files, ~ expanded
+	KeyPassphrase  Secret
+	Certificates   []string
+	Agent          bool
+	KnownHosts     []string
+	HostKeys       string // "strict" or "accept-new"
+	Jump           []Jump // outermost first
+	ConnectTimeout time.Duration
+	Keepalive      time.Duration
+	Sudo           string // "auto" or "none"
+	SudoPassword   Secret
+}
+
+// Jump is one bastion on the way to a host.
+type Jump struct {
+	Address string
+	Port    int
+	User    string
+}
+
+// Driver is a driver block. Config values are string, float64, bool, []string
+// or Secret, by attribute name; the driver's own schema judges them later with
+// the ranges kept here.
+type Driver struct {
+	Kind   string // "packages" or "snapshot"
+	Name   string
+	Config map[string]any
+	Ranges map[string]Range // of each attribute
+	Range  Range
+}
+
+// Host is a machine.
+type Host struct {
+	Name      string
+	Address   string
+	Labels    map[string]string
+	Groups    []string // sorted
+	SSH       SSH      // merged: file, group, host
+	Packages  string   // package driver's name, "" = found by the survey
+	Snapshot  string   // snapshot driver's name
+	StateDir  string   // the controller's folder on the host
+	Instances []Instance
+	Range     Range
+}
+
+// Instance is one Nextcloud installation.
+type Instance struct {
+	Name    string
+	Path    string   // the code tree's root, where occ lies
+	URL     string   // as users reach it, no trailing slash
+	WebUser string   // "" = owner of config/config.php
+	PHP     string   // "" = found by the survey
+	Reload  []string // argv that makes the web's PHP forget old code; empty = found by the survey
+	// ProbeUser and ProbePassword name an account for the gate; "" = the gate
+	// creates one and removes it.
+	ProbeUser     string
+	ProbePassword Secret
+	Range         Range
+}
+
+// Amount is a count or a percentage of a whole.
+type Amount struct {
+	Count   int
+	Percent float64 // used when IsPercent
+	// IsPercent distinguishes 0% from 0.
+	IsPercent bool
+}
+
+// Rollout is a goal and a policy.
+type Rollout struct {
+	Name           string
+	Hosts          []string // names selected, sorted
+	System         System
+	Core           Core
+	Apps           Apps
+	Waves          []Wave // in file order, never empty; together they hold every selected host once
+	MaxUnavailable Amount
+	Spread         *Spread
+	Failures       Amount // the failure budget: failures tolerated before the rollout halts
+	Window         *Window
+	Gate           Gate
+	Range          Range
+}
+
+// System is the goal for the host's packages.
+type System struct {
+	Level    string   // "none" (default), "security" or "update"
+	Upgrades []string // products whose next major is wanted: "php", "mariadb" …
+	Refresh  bool     // renew the package index in the survey (default true)
+	Reboot   string   // "never" (default) or "if_required"
+	Timeout  time.Duration
+}
+
+// Core is the goal for Nextcloud itself.
+type Core struct {
+	To string // "" = leave alone; "29" newest known of the major; "29.0.1" exactly
+	// Source is where releases come from: an https URL of the official layout,
+	// a mirror's URL or a folder. Transfer "push" sends the archive over SSH,
+	// "fetch" lets the host download it.
+	Source    string
+	Transfer  string
+	Integrity string // "strict" (default): every file as signed; "warn": differences are shown, not refused
+	Timeout   time.Duration
+}
+
+// Apps is the goal for apps.
+type Apps struct {
+	Update         string // "all" (default with core) or "none"
+	OnIncompatible string // "block" (default) or "disable"
+	Catalogue      string // file or URL in the app store's apps.json form; "" = info.xml alone
+	Critical       []string
+}
+
+// Wave is a wave's members and what must hold after it.
+type Wave struct {
+	Name  string
+	Hosts []string // resolved, in rollout order
+	// Percent and Count keep what the file said, for display.
+	Said    string
+	Bake    time.Duration
+	Approve bool
+	Range   Range
+}
+
+// Spread keeps targets that share a label value from being out together.
+type Spread struct {
+	Label string
+	Max   int // at least 1
+}
+
+// Window is when targets may start.
+type Window struct {
+	Days []string // "mon" … "sun"; empty = every day
+	From string   // "22:00"
+	To   string   // "04:00", past midnight when not after From
+	Zone string   // IANA
+}
+
+// Gate tunes what is checked before users are let in.
+type Gate struct {
+	WebDAV        string   // "required" (default) or "off"
+	SetupChecks   string   // "compare" (default) or "off"
+	Log           string   // "fatal" (default) or "off"
+	Pages         []string // further paths that must answer 200
+	Timeout       time.Duration
+	IgnoreChecks  []string // setup check classes that never hold
+	OutsideVerify string   // "required" (default) or "off": look at the URL from the controller after opening
+	OnHold        string   // "halt" (default) or "rollback"
+}
