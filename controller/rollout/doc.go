@@ -1,0 +1,24 @@
+// Package rollout decides what happens next. A [State] is the fold of a
+// rollout's events over its plan: [State.Apply] records one, [State.Next] says
+// what to start at a given instant.
+//
+// It is pure: no I/O, no clock, no goroutine, and the same events give the
+// same state. It refuses events that make no sense, so that a damaged journal
+// is noticed and not continued.
+//
+// The rules, one test each:
+//
+//   - at most MaxUnavailable targets are out of service, failed ones included;
+//   - no step that changes a target starts before the handles of all its
+//     snapshots are recorded;
+//   - no wave starts before the one before it has settled, baked, passed its
+//     gate and, where asked, been approved;
+//   - past the failure budget nothing new starts; what was begun finishes or
+//     rolls back;
+//   - a paused rollout starts nothing new; an aborted one neither, and it
+//     takes back what was only prepared;
+//   - two targets of one host never run at once, and at most SpreadMax targets
+//     with one label value are out together;
+//   - nothing rolls back by itself once users were let in: it halts;
+//   - a target that could not be taken back halts the rollout.
+package rollout

@@ -1,0 +1,331 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+)
+
+// Next decides what to do at the instant now. It changes nothing: the caller
+// journals each event of the decision, applies it, and asks again.
+func (s *State) Next(now time.Time) Decision {
+	if s.Ended != "" {
+		return Decision{Verdict: s.Ended}
+	}
+	c := &chooser{State: s, now: now, hosts: map[string]bool{}, spread: map[string]int{}}
+	if c.expireHolds(); len(c.d.Record) > 0 {
+		return c.d
+	}
+	c.survey()
+	c.continueTargets()
+	c.advanceWave()
+	if len(c.d.Start) == 0 && c.inFlight == 0 {
+		c.end()
+	}
+	return c.d
+}
+
+// chooser is one call of Next: the decision so far and what it already uses up.
+type chooser struct {
+	*State
+	now      time.Time
+	d        Decision
+	inFlight int             // steps running
+	out      int             // targets out of service
+	ahead    int             // targets prepared or being prepared
+	hosts    map[string]bool // hosts with a begun, unsettled target
+	spread   map[string]int  // out targets by label value
+	holding  bool            // a target waits for people
+}
+
+func (c *chooser) wake(t time.Time) {
+	if c.d.Wake.IsZero() || t.Before(c.d.Wake) {
+		c.d.Wake = t
+	}
+}
+
+func (c *chooser) wait(format string, a ...any) {
+	c.d.Waits = append(c.d.Waits, fmt.Sprintf(format, a...))
+}
+
+// each calls f for every target in plan order.
+func (c *chooser) each(f func(w int, target *plan.Target, t *TargetState)) {
+	for w := range c.Plan.Waves {
+		for i := range c.Plan.Waves[w].Targets {
+			target := &c.Plan.Waves[w].Targets[i]
+			f(w, target, c.Targets[target.Name])
+		}
+	}
+}
+
+func (c *chooser) expireHolds() {
+	c.each(func(_ int, target *plan.Target, t *TargetState) {
+		if t.Status != Held {
+			return
+		}
+		until := t.HeldAt.Add(c.Plan.Policy.HoldTimeout)
+		if !c.now.Before(until) {
+			c.d.Record = append(c.d.Record, Event{At: c.now, Kind: EventHoldExpired, Target: target.Name,
+				Detail: "nobody decided within " + c.Plan.Policy.HoldTimeout.String()})
+			return
+		}
+		c.holding = true
+		c.wake(until)
+		c.wait("%s is closed and held: %s; approve or roll it back before %s", target.Name, t.Reason, until.UTC().Format(time.RFC3339))
+	})
+}
+
+// survey counts what is used up before anything more is started.
+func (c *chooser) survey() {
+	c.each(func(_ int, target *plan.Target, t *TargetState) {
+		if t.Step != "" {
+			c.inFlight++
+		}
+		if t.Status != Waiting && !t.Settled() {
+			c.hosts[target.Host] = true
+			if t.ClosedAt.IsZero() {
+				c.ahead++
+			}
+		}
+		if c.isOut(target, t) {
+			c.takeShare(target)
+		}
+	})
+	for w := range c.Waves {
+		c.inFlight += len(c.Waves[w].GateBegun)
+	}
+}
+
+func (c *chooser) takeShare(target *plan.Target) {
+	c.out++
+	c.spread[target.Spread]++
+}
+
+// isOut reports whether the target holds a share of max unavailable: from its
+// first closed step until it is verified from outside or taken back. A failed
+// target keeps its share.
+func (s *State) isOut(target *plan.Target, t *TargetState) bool {
+	if t.ClosedAt.IsZero() {
+		return false
+	}
+	switch t.Status {
+	case Upgraded, RolledBack, Untouched:
+		return false
+	case Running:
+		return t.OpenedAt.IsZero() || !s.verified(target, t)
+	case Waiting, Held, RollingBack, Failed:
+		return true
+	}
+	return true
+}
+
+func (s *State) verified(target *plan.Target, t *TargetState) bool {
+	for _, st := range target.Steps {
+		if st.Kind == plan.KindVerify && !t.Done[st.ID] {
+			return false
+		}
+	}
+	return true
+}
+
+// continueTargets starts the next step of every begun target.
+func (c *chooser) continueTargets() {
+	c.each(func(_ int, target *plan.Target, t *TargetState) {
+		if t.Step != "" {
+			return
+		}
+		switch t.Status {
+		case RollingBack:
+			if u, ok := c.nextUndo(t, target); ok {
+				c.d.Start = append(c.d.Start, u.ID)
+			}
+		case Running:
+			c.forward(target, t)
+		case Waiting, Held, Upgraded, RolledBack, Untouched, Failed:
+		}
+	})
+}
+
+func (c *chooser) forward(target *plan.Target, t *TargetState) {
+	step := &target.Steps[t.Next]
+	if step.Phase == plan.PhaseClosed && t.ClosedAt.IsZero() {
+		if !c.mayClose(target) {
+			return
+		}
+		c.takeShare(target)
+	}
+	if step.Changes && !c.snapshotsRecorded(target, t) {
+		c.wait("%s may not start: the snapshot of %s is not in the journal", step.ID, target.Name)
+		return
+	}
+	c.d.Start = append(c.d.Start, step.ID)
+}
+
+// snapshotsRecorded reports whether the handle of every snapshot planned
+// before the target's next step is known, and that there is one.
+func (s *State) snapshotsRecorded(target *plan.Target, t *TargetState) bool {
+	n := 0
+	for _, st := range target.Steps[:t.Next] {
+		if st.Kind != plan.KindSnapshot {
+			continue
+		}
+		if h, ok := t.Handles[st.Instance]; !ok || h.Zero() {
+			return false
+		}
+		n++
+	}
+	return n > 0
+}
+
+// mayClose decides whether one more target may go out of service.
+func (c *chooser) mayClose(target *plan.Target) bool {
+	if c.stopped() || !c.windowOpen() {
+		return false
+	}
+	if c.out >= c.Plan.Policy.MaxUnavailable {
+		c.wait("%s waits: %d of at most %d targets are out of service", target.Name, c.out, c.Plan.Policy.MaxUnavailable)
+		return false
+	}
+	if m := c.Plan.Policy.SpreadMax; m > 0 && c.spread[target.Spread] >= m {
+		c.wait("%s waits: %d target(s) with %s %q are out of service", target.Name, c.spread[target.Spread], c.Plan.Policy.SpreadLabel, target.Spread)
+		return false
+	}
+	return true
+}
+
+// stopped reports whether nothing new may start.
+func (c *chooser) stopped() bool {
+	return c.Paused || c.Aborted || c.HaltReason != ""
+}
+
+func (c *chooser) windowOpen() bool {
+	if c.Plan.Policy.Window == nil {
+		return true
+	}
+	open, change := windowAt(*c.Plan.Policy.Window, c.now, c.Location)
+	if !open {
+		if !change.IsZero() {
+			c.wake(change)
+		}
+		c.wait("the window is closed until %s", change.Format("Mon 2006-01-02 15:04 MST"))
+	}
+	return open
+}
+
+// advanceWave works on the first wave that has not passed.
+func (c *chooser) advanceWave() {
+	w := 0
+	for w < len(c.Waves) && c.wavePassed(w) {
+		w++
+	}
+	if w == len(c.Waves) {
+		return
+	}
+	if c.Waves[w].SettledAt.IsZero() {
+		c.startTargets(w)
+		return
+	}
+	c.gate(w)
+}
+
+// wavePassed reports whether the next wave may start, as far as this one goes.
+func (c *chooser) wavePassed(w int) bool {
+	ws := &c.Waves[w]
+	return !ws.SettledAt.IsZero() && ws.Passed && !c.now.Before(ws.SettledAt.Add(c.Plan.Waves[w].Bake))
+}
+
+func (c *chooser) startTargets(w int) {
+	wave := &c.Plan.Waves[w]
+	if c.stopped() {
+		return
+	}
+	if wave.Approve && !c.Waves[w].Approved {
+		c.holding = true
+		c.wait("wave %s waits for approval", wave.Name)
+		return
+	}
+	if !c.windowOpen() {
+		return
+	}
+	for i := range wave.Targets {
+		target := &wave.Targets[i]
+		if c.Targets[target.Name].Status != Waiting || c.hosts[target.Host] {
+			continue
+		}
+		if c.ahead >= max(c.Plan.Policy.Ahead, 1) {
+			return
+		}
+		c.ahead++
+		c.hosts[target.Host] = true
+		c.d.Start = append(c.d.Start, target.Steps[0].ID)
+	}
+}
+
+// gate starts the looks from outside once the bake time is over.
+func (c *chooser) gate(w int) {
+	until := c.Waves[w].SettledAt.Add(c.Plan.Waves[w].Bake)
+	if c.now.Before(until) {
+		if !c.stopped() {
+			c.wake(until)
+			c.wait("wave %s bakes until %s", c.Plan.Waves[w].Name, until.UTC().Format(time.RFC3339))
+		}
+		return
+	}
+	if c.stopped() {
+		return
+	}
+	for _, g := range c.Plan.Waves[w].Gate {
+		t := c.Targets[g.Target]
+		if t == nil || t.Status != Upgraded || c.Waves[w].GateBegun[g.ID] || c.Waves[w].GateDone[g.ID] {
+			continue
+		}
+		c.d.Start = append(c.d.Start, g.ID)
+	}
+}
+
+// end decides the verdict when nothing runs and nothing can be started.
+func (c *chooser) end() {
+	var v Verdict
+	reason := c.HaltReason
+	switch {
+	case c.holding && c.anyHeld():
+		return
+	case c.Aborted:
+		v = Aborted
+	case c.HaltReason != "":
+		v = Halted
+	case c.allPassed():
+		v = Succeeded
+		if n := c.Count(); n.Untouched > 0 || n.Failed > 0 {
+			v = Incomplete
+		}
+	case c.Paused, c.holding, !c.d.Wake.IsZero():
+		return
+	default:
+		v, reason = Halted, "nothing more can start: failed targets use up what may be out of service"
+	}
+	e := Event{At: c.now, Kind: EventEnded, Detail: string(v)}
+	if reason != "" {
+		e.Evidence = map[string]string{"reason": reason}
+	}
+	c.d = Decision{Record: []Event{e}}
+}
+
+func (c *chooser) anyHeld() bool {
+	for _, t := range c.Targets {
+		if t.Status == Held {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *chooser) allPassed() bool {
+	for w := range c.Waves {
+		if !c.wavePassed(w) {
+			return false
+		}
+	}
+	return true
+}

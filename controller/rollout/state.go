@@ -1,0 +1,267 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// Status is where a target stands.
+type Status string
+
+// The statuses of a target. Settled ones are upgraded, rolled_back, untouched
+// and failed; failed asks for people.
+const (
+	Waiting     Status = "waiting"
+	Running     Status = "running"
+	Held        Status = "held" // the gate was inconclusive: closed, waiting for approve or rollback
+	RollingBack Status = "rolling_back"
+	Upgraded    Status = "upgraded"
+	RolledBack  Status = "rolled_back"
+	Untouched   Status = "untouched"
+	Failed      Status = "failed"
+)
+
+// TargetState is what is known of one target. Plan indexes Target.
+type TargetState struct {
+	Status Status
+	// Step is the running step's ID, "" when none runs.
+	Step string
+	// Next indexes the plan's Steps: the first not yet done.
+	Next int
+	// Begun and Done hold step IDs.
+	Begun map[string]time.Time
+	Done  map[string]bool
+	// Handles are the snapshots taken, by instance.
+	Handles map[string]driver.Handle
+	// Counted is true once the target used up a share of the failure budget.
+	Counted bool
+	// Refused is true when the facts no longer were as planned.
+	Refused bool
+	// Asked is true when an operator asked for the rollback.
+	Asked     bool
+	Reason    string // of the failure, refusal or hold
+	HeldAt    time.Time
+	ClosedAt  time.Time // the first closed step began
+	OpenedAt  time.Time // users were let in
+	SettledAt time.Time
+	// StillClosed is true when users are kept out and no step will let them in.
+	StillClosed bool
+	cancelled   bool // must be taken back as soon as its running step ends
+}
+
+// WaveState is what is known of one wave.
+type WaveState struct {
+	SettledAt time.Time // all targets settled; zero before
+	Approved  bool
+	GateBegun map[string]bool
+	GateDone  map[string]bool
+	Passed    bool
+	// Excused is true when an operator resumed although nobody was upgraded.
+	Excused bool
+}
+
+// State is the fold of a rollout's events.
+type State struct {
+	Plan     *plan.Plan
+	Location *time.Location // of the window
+	Seq      int64
+	Started  time.Time
+	Ended    Verdict
+	Paused   bool
+	Aborted  bool
+	// HaltReason is why nothing new starts until an operator decides, "" when not halted.
+	HaltReason string
+	// Accepted is the number of failures an operator resumed after.
+	Accepted int
+	Waves    []WaveState
+	Targets  map[string]*TargetState
+
+	steps map[string]place
+}
+
+// place finds a step in the plan.
+type place struct {
+	wave   int
+	target int // -1: none
+	index  int
+	undo   bool
+	gate   bool
+}
+
+// New returns the state before the first event. It refuses a plan in which a
+// step ID stands twice or a changing step has no snapshot before it.
+func New(p *plan.Plan, window *time.Location) (*State, error) {
+	s := &State{Plan: p, Location: window, Targets: map[string]*TargetState{}, steps: map[string]place{}}
+	if s.Location == nil {
+		s.Location = time.UTC
+	}
+	s.Waves = make([]WaveState, len(p.Waves))
+	for w := range p.Waves {
+		s.Waves[w] = WaveState{GateBegun: map[string]bool{}, GateDone: map[string]bool{}}
+		for t := range p.Waves[w].Targets {
+			if err := s.addTarget(w, t); err != nil {
+				return nil, err
+			}
+		}
+		for i, st := range p.Waves[w].Gate {
+			if err := s.addStep(st.ID, place{wave: w, target: -1, index: i, gate: true}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if p.Policy.MaxUnavailable < 1 {
+		return nil, fmt.Errorf("cannot use plan of %s: max unavailable is %d, it must be at least 1", p.Rollout, p.Policy.MaxUnavailable)
+	}
+	return s, nil
+}
+
+func (s *State) addTarget(w, t int) error {
+	target := &s.Plan.Waves[w].Targets[t]
+	if _, ok := s.Targets[target.Name]; ok {
+		return fmt.Errorf("cannot use plan of %s: target %s stands in it twice", s.Plan.Rollout, target.Name)
+	}
+	s.Targets[target.Name] = &TargetState{
+		Status: Waiting, Begun: map[string]time.Time{}, Done: map[string]bool{}, Handles: map[string]driver.Handle{},
+	}
+	snapshots := 0
+	for i, st := range target.Steps {
+		if st.Kind == plan.KindSnapshot {
+			snapshots++
+		}
+		if st.Changes && snapshots == 0 {
+			return fmt.Errorf("cannot use plan of %s: step %s changes its target and no snapshot stands before it", s.Plan.Rollout, st.ID)
+		}
+		if err := s.addStep(st.ID, place{wave: w, target: t, index: i}); err != nil {
+			return err
+		}
+	}
+	for i, st := range target.Undo {
+		if err := s.addStep(st.ID, place{wave: w, target: t, index: i, undo: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *State) addStep(id string, p place) error {
+	if _, ok := s.steps[id]; ok || id == "" {
+		return fmt.Errorf("cannot use plan of %s: step %q stands in it twice or has no name", s.Plan.Rollout, id)
+	}
+	s.steps[id] = p
+	return nil
+}
+
+// Step returns the plan's step of that ID and its target (nil for a gate step).
+func (s *State) Step(id string) (*plan.Step, *plan.Target, bool) {
+	p, ok := s.steps[id]
+	if !ok {
+		return nil, nil, false
+	}
+	w := &s.Plan.Waves[p.wave]
+	if p.gate {
+		return &w.Gate[p.index], s.planTarget(w.Gate[p.index].Target), true
+	}
+	t := &w.Targets[p.target]
+	if p.undo {
+		return &t.Undo[p.index], t, true
+	}
+	return &t.Steps[p.index], t, true
+}
+
+func (s *State) planTarget(name string) *plan.Target {
+	for w := range s.Plan.Waves {
+		for t := range s.Plan.Waves[w].Targets {
+			if s.Plan.Waves[w].Targets[t].Name == name {
+				return &s.Plan.Waves[w].Targets[t]
+			}
+		}
+	}
+	return nil
+}
+
+// InFlight lists started steps without an outcome, in plan order.
+func (s *State) InFlight() []string {
+	var ids []string
+	for w := range s.Plan.Waves {
+		for t := range s.Plan.Waves[w].Targets {
+			if id := s.Targets[s.Plan.Waves[w].Targets[t].Name].Step; id != "" {
+				ids = append(ids, id)
+			}
+		}
+		for _, g := range s.Plan.Waves[w].Gate {
+			if s.Waves[w].GateBegun[g.ID] {
+				ids = append(ids, g.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// Settled reports whether a target's fate is known.
+func (t *TargetState) Settled() bool {
+	switch t.Status {
+	case Upgraded, RolledBack, Untouched, Failed:
+		return true
+	case Waiting, Running, Held, RollingBack:
+		return false
+	}
+	return false
+}
+
+// Failures counts the targets that used up the failure budget.
+func (s *State) Failures() int {
+	n := 0
+	for _, t := range s.Targets {
+		if t.Counted {
+			n++
+		}
+	}
+	return n
+}
+
+// Counts is how many targets ended how; targets not settled count as untouched
+// when nothing of theirs was begun.
+type Counts struct {
+	Upgraded   int `json:"upgraded"`
+	RolledBack int `json:"rolled_back"`
+	Failed     int `json:"failed"`
+	Untouched  int `json:"untouched"`
+	Running    int `json:"-"`
+}
+
+// Count sums up the targets of the plan, the blocked ones included as untouched.
+func (s *State) Count() Counts {
+	c := Counts{Untouched: len(s.Plan.Blocked)}
+	for _, t := range s.Targets {
+		switch t.Status {
+		case Upgraded:
+			c.Upgraded++
+		case RolledBack:
+			c.RolledBack++
+		case Failed:
+			c.Failed++
+		case Untouched, Waiting:
+			c.Untouched++
+		case Running, Held, RollingBack:
+			c.Running++
+		}
+	}
+	return c
+}
+
+// Closed names the targets whose users are kept out at this moment, in plan order.
+func (s *State) Closed() []string {
+	var names []string
+	for w := range s.Plan.Waves {
+		for _, t := range s.Plan.Waves[w].Targets {
+			ts := s.Targets[t.Name]
+			if !ts.ClosedAt.IsZero() && ts.OpenedAt.IsZero() {
+				names = append(names, t.Name)
+			}
+		}
+	}
+	return names
+}
