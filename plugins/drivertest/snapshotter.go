@@ -1,0 +1,369 @@
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"testing"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// Snapshots is what the suite needs to try a Snapshotter.
+type Snapshots struct {
+	// New returns an unconfigured driver. Every one it returns, in this or in
+	// another process, works on the same store.
+	New    func(t *testing.T) driver.Snapshotter
+	Config driver.Config
+	// Subject's places with a path are local trees unless Change and State are
+	// given.
+	Subject driver.Subject
+	Runner  driver.Runner // nil: LocalRunner
+	// Change alters the target; nil alters the files of the places.
+	Change func(t *testing.T)
+	// State describes the target's whole state; equal states, equal strings.
+	// Nil reads the files of the places.
+	State func(t *testing.T) string
+	// Damage spoils the kept snapshot so that it must not verify. Nil skips
+	// that test.
+	Damage func(t *testing.T, h driver.Handle)
+	// KeyPrefix sets the keys of this run apart from earlier ones, for drivers
+	// whose store outlives the test.
+	KeyPrefix string
+}
+
+// Snapshotter tries every promise of the contract. Its subtests use one store
+// and run in order.
+func Snapshotter(t *testing.T, c Snapshots) {
+	if c.Runner == nil {
+		c.Runner = LocalRunner{}
+	}
+	if c.Change == nil {
+		c.Change = func(t *testing.T) { changeTrees(t, c.Subject) }
+	}
+	if c.State == nil {
+		c.State = func(t *testing.T) string { return readTrees(t, c.Subject) }
+	}
+	s := &snapshots{Snapshots: c}
+	t.Run("info", func(t *testing.T) { s.info = checkInfo(t, c.New(t), driver.KindSnapshot) })
+	t.Run("cover changes nothing", s.cover)
+	t.Run("create is idempotent by key", s.createTwice)
+	t.Run("create at the same time", s.createAtOnce)
+	t.Run("verify", s.verify)
+	t.Run("restore brings everything back", s.restore)
+	t.Run("keys are apart", s.keysApart)
+	t.Run("delete twice", s.deleteTwice)
+	t.Run("damage is seen", s.damage)
+	t.Run("foreign and broken handles", s.badHandles)
+	t.Run("cancelled calls return", s.cancelled)
+	t.Run("failing runner", s.failingRunner)
+}
+
+type snapshots struct {
+	Snapshots
+	info driver.Info
+}
+
+func (s *snapshots) open(t *testing.T) driver.Snapshotter {
+	t.Helper()
+	d := s.New(t)
+	if err := d.Configure(t.Context(), s.Config); err != nil {
+		t.Fatalf("Configure: %v", err)
+	}
+	return d
+}
+
+func (s *snapshots) request(key string) driver.SnapshotRequest {
+	return driver.SnapshotRequest{Key: s.KeyPrefix + "drivertest/" + key, Subject: s.Subject}
+}
+
+func (s *snapshots) create(t *testing.T, d driver.Snapshotter, key string) driver.Handle {
+	t.Helper()
+	h, err := d.Create(t.Context(), s.request(key), s.Runner)
+	if err != nil {
+		t.Fatalf("Create %s: %v", key, err)
+	}
+	return h
+}
+
+func (s *snapshots) drop(t *testing.T, d driver.Snapshotter, h driver.Handle) {
+	t.Helper()
+	if err := d.Delete(t.Context(), h, s.Runner); err != nil {
+		t.Errorf("Delete %s: %v", h.Key, err)
+	}
+}
+
+// listed counts the snapshots of that key.
+func (s *snapshots) listed(t *testing.T, d driver.Snapshotter, key string) int {
+	t.Helper()
+	all, err := d.List(t.Context(), s.Subject, s.Runner)
+	if err != nil {
+		t.Fatalf("List: %v", err)
+	}
+	n := 0
+	for i, snap := range all {
+		if snap.Handle.Key == s.request(key).Key {
+			n++
+		}
+		if i > 0 && snap.Created > all[i-1].Created {
+			t.Errorf("List is not newest first: %d after %d", snap.Created, all[i-1].Created)
+		}
+	}
+	return n
+}
+
+func (s *snapshots) cover(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	got, err := d.Cover(t.Context(), s.Subject, s.Runner)
+	if err != nil {
+		t.Fatalf("Cover: %v", err)
+	}
+	named := map[driver.Part]bool{}
+	for _, p := range got.Captured {
+		named[p.Part] = true
+	}
+	for _, h := range got.Missing {
+		named[h.Place.Part] = true
+		if h.Reason == "" {
+			t.Errorf("Cover leaves out %s without a reason", h.Place.Part)
+		}
+	}
+	for _, p := range s.Subject.Places {
+		if !named[p.Part] {
+			t.Errorf("Cover names %s neither as captured nor as missing", p.Part)
+		}
+	}
+	if s.State(t) != before {
+		t.Error("Cover changed the target")
+	}
+	if n := s.listed(t, d, "create"); n != 0 {
+		t.Errorf("List shows %d snapshots before the first Create; is the store of an earlier run?", n)
+	}
+}
+
+func (s *snapshots) createTwice(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	for range 2 {
+		if err := d.Prepare(t.Context(), s.request("create"), s.Runner); err != nil {
+			t.Fatalf("Prepare: %v", err)
+		}
+	}
+	h := s.create(t, d, "create")
+	if h.Zero() {
+		t.Fatal("Create returned the zero handle")
+	}
+	if h.Driver != s.info.Name || h.Key != s.request("create").Key {
+		t.Errorf("handle is of driver %q and key %q, want %q and %q", h.Driver, h.Key, s.info.Name, s.request("create").Key)
+	}
+	if again := s.create(t, d, "create"); !reflect.DeepEqual(h, again) {
+		t.Errorf("second Create gave another handle: %+v, first %+v", again, h)
+	}
+	if again := s.create(t, s.open(t), "create"); !reflect.DeepEqual(h, again) {
+		t.Errorf("Create after a restart of the driver gave another handle: %+v, first %+v", again, h)
+	}
+	if n := s.listed(t, d, "create"); n != 1 {
+		t.Errorf("List shows %d snapshots of the key, want 1", n)
+	}
+	if s.State(t) != before {
+		t.Error("Create changed the target")
+	}
+	s.drop(t, d, h)
+}
+
+func (s *snapshots) createAtOnce(t *testing.T) {
+	d := s.open(t)
+	var wg sync.WaitGroup
+	handles, errs := make([]driver.Handle, 4), make([]error, 4)
+	for i := range handles {
+		wg.Go(func() { handles[i], errs[i] = d.Create(t.Context(), s.request("at-once"), s.Runner) })
+	}
+	wg.Wait()
+	final := s.create(t, d, "at-once")
+	for i, err := range errs {
+		switch {
+		case err == nil && !reflect.DeepEqual(handles[i], final):
+			t.Errorf("one of several Creates of one key gave another handle: %+v, want %+v", handles[i], final)
+		case err != nil && driver.ClassOf(err) != driver.Retryable:
+			t.Errorf("one of several Creates of one key failed, and not as retryable: %v", err)
+		}
+	}
+	if n := s.listed(t, d, "at-once"); n != 1 {
+		t.Errorf("List shows %d snapshots of the key, want 1", n)
+	}
+	s.drop(t, d, final)
+}
+
+func (s *snapshots) verify(t *testing.T) {
+	d := s.open(t)
+	h := s.create(t, d, "verify")
+	for _, who := range []driver.Snapshotter{d, s.open(t)} {
+		v, err := who.Verify(t.Context(), h, s.Runner)
+		if err != nil || !v.Verified {
+			t.Fatalf("Verify of a fresh snapshot: %+v, error %v", v, err)
+		}
+		if v.Detail == "" {
+			t.Error("Verify does not say what was checked")
+		}
+	}
+	s.drop(t, d, h)
+}
+
+func (s *snapshots) restore(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	h := s.create(t, d, "restore")
+	s.Change(t)
+	if s.State(t) == before {
+		t.Fatal("the Change hook changes nothing that the State hook sees")
+	}
+	if again := s.create(t, d, "restore"); !reflect.DeepEqual(h, again) {
+		t.Errorf("Create after a change gave another handle: %+v, first %+v", again, h)
+	}
+	for _, who := range []driver.Snapshotter{s.open(t), d} { // the second time there is nothing to do
+		if err := who.Restore(t.Context(), h, s.Subject, s.Runner); err != nil {
+			t.Fatalf("Restore: %v", err)
+		}
+		if got := s.State(t); got != before {
+			t.Fatalf("Restore did not bring the target back\nbefore:\n%s\nafter:\n%s", before, got)
+		}
+	}
+	if v, err := d.Verify(t.Context(), h, s.Runner); err != nil || !v.Verified {
+		t.Errorf("the snapshot does not verify after its Restore: %+v, error %v", v, err)
+	}
+	s.drop(t, d, h)
+}
+
+func (s *snapshots) keysApart(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	first := s.create(t, d, "apart-1")
+	s.Change(t)
+	changed := s.State(t)
+	second := s.create(t, d, "apart-2")
+	if reflect.DeepEqual(first, second) {
+		t.Fatal("two keys share one handle")
+	}
+	for _, want := range []struct {
+		h     driver.Handle
+		state string
+	}{{first, before}, {second, changed}, {first, before}} {
+		if err := d.Restore(t.Context(), want.h, s.Subject, s.Runner); err != nil {
+			t.Fatalf("Restore %s: %v", want.h.Key, err)
+		}
+		if s.State(t) != want.state {
+			t.Errorf("Restore %s brought back something else", want.h.Key)
+		}
+	}
+	s.drop(t, d, second)
+	if v, err := d.Verify(t.Context(), first, s.Runner); err != nil || !v.Verified {
+		t.Errorf("deleting one snapshot hurt the other: %+v, error %v", v, err)
+	}
+	s.drop(t, d, first)
+}
+
+func (s *snapshots) deleteTwice(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	h := s.create(t, d, "delete")
+	s.drop(t, d, h)
+	s.drop(t, d, h)
+	s.drop(t, s.open(t), h)
+	if n := s.listed(t, d, "delete"); n != 0 {
+		t.Errorf("List still shows %d deleted snapshots", n)
+	}
+	if v, err := d.Verify(t.Context(), h, s.Runner); err == nil && v.Verified {
+		t.Error("a deleted snapshot verifies")
+	}
+	if err := d.Restore(t.Context(), h, s.Subject, s.Runner); err == nil {
+		t.Error("Restore of a deleted snapshot does not fail")
+	}
+	if s.State(t) != before {
+		t.Error("the target changed")
+	}
+}
+
+func (s *snapshots) damage(t *testing.T) {
+	if s.Damage == nil {
+		t.Skip("the test gives no Damage hook")
+	}
+	d := s.open(t)
+	h := s.create(t, d, "damage")
+	s.Damage(t, h)
+	v, err := d.Verify(t.Context(), h, s.Runner)
+	if err == nil && v.Verified {
+		t.Errorf("a damaged snapshot verifies: %+v", v)
+	}
+	s.drop(t, d, h)
+}
+
+func (s *snapshots) badHandles(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	good := s.create(t, d, "bad")
+	defer s.drop(t, d, good)
+	foreign, cut, odd := good, good, good
+	foreign.Driver = good.Driver + "-of-somebody-else"
+	cut.Data = good.Data[:len(good.Data)/2]
+	odd.Data = []byte("\x00\xff{]../../../../etc/passwd\n")
+	for name, h := range map[string]driver.Handle{"of another driver": foreign, "cut short": cut, "garbage": odd, "zero": {}} {
+		v, err := d.Verify(t.Context(), h, s.Runner)
+		if driver.ClassOf(err) == driver.Panicked {
+			t.Errorf("Verify of a handle %s panicked: %v", name, err)
+		}
+		if err == nil && v.Verified {
+			t.Errorf("Verify accepts a handle %s", name)
+		}
+		if err := d.Restore(t.Context(), h, s.Subject, s.Runner); err == nil || driver.ClassOf(err) == driver.Panicked {
+			t.Errorf("Restore of a handle %s: error %v, want a refusal", name, err)
+		}
+		if err := d.Delete(t.Context(), h, s.Runner); driver.ClassOf(err) == driver.Panicked {
+			t.Errorf("Delete of a handle %s panicked: %v", name, err)
+		}
+	}
+	if s.State(t) != before {
+		t.Error("the target changed")
+	}
+}
+
+func (s *snapshots) cancelled(t *testing.T) {
+	d, before := s.open(t), s.State(t)
+	h := s.create(t, d, "cancel-kept")
+	r := s.request("cancel")
+	returnsSoon(t, "Cover", func(ctx context.Context) error { _, err := d.Cover(ctx, s.Subject, s.Runner); return err })
+	returnsSoon(t, "Prepare", func(ctx context.Context) error { return d.Prepare(ctx, r, s.Runner) })
+	returnsSoon(t, "Create", func(ctx context.Context) error { _, err := d.Create(ctx, r, s.Runner); return err })
+	returnsSoon(t, "Verify", func(ctx context.Context) error { _, err := d.Verify(ctx, h, s.Runner); return err })
+	returnsSoon(t, "List", func(ctx context.Context) error { _, err := d.List(ctx, s.Subject, s.Runner); return err })
+	returnsSoon(t, "Restore", func(ctx context.Context) error { return d.Restore(ctx, h, s.Subject, s.Runner) })
+	if err := d.Restore(t.Context(), h, s.Subject, s.Runner); err != nil {
+		t.Fatalf("Restore after a cancelled one: %v", err)
+	}
+	if s.State(t) != before {
+		t.Error("a cancelled Restore and a whole one do not bring the target back")
+	}
+	again := s.create(t, d, "cancel")
+	if v, err := d.Verify(t.Context(), again, s.Runner); err != nil || !v.Verified {
+		t.Errorf("the snapshot of a cancelled and repeated Create: %+v, error %v", v, err)
+	}
+	s.drop(t, d, again)
+	s.drop(t, d, h)
+}
+
+type brokenRunner struct{}
+
+func (brokenRunner) Run(context.Context, driver.Command) (driver.Result, error) {
+	return driver.Result{Exit: -1}, errors.New("cannot reach the host: connection refused")
+}
+
+func (s *snapshots) failingRunner(t *testing.T) {
+	d := s.open(t)
+	_, err := d.Create(t.Context(), s.request("broken"), brokenRunner{})
+	if driver.ClassOf(err) == driver.Panicked {
+		t.Errorf("Create with a failing runner panicked: %v", err)
+	}
+	h := s.create(t, d, "broken")
+	if v, err := d.Verify(t.Context(), h, s.Runner); err != nil || !v.Verified {
+		t.Errorf("the snapshot of a failed and repeated Create: %+v, error %v", v, err)
+	}
+	if v, err := d.Verify(t.Context(), h, brokenRunner{}); err == nil && !v.Verified && v.Detail == "" {
+		t.Error("Verify with a failing runner neither fails nor says why")
+	}
+	s.drop(t, d, h)
+}

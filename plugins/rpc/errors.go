@@ -1,0 +1,129 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+	pb "github.com/ncfleet/ncfleet/plugins/rpc/driverv1"
+)
+
+// maxMessageText bounds an error's text: gRPC carries it in a header.
+const maxMessageText = 32 << 10
+
+// toStatus packs a driver's error. The code is for foreign tools only; the
+// reader goes by the detail.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := codes.Unknown
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
+	}
+	detail := &pb.Error{Message: clip(text(err.Error()), maxMessageText)}
+	var typed *driver.Error
+	if errors.As(err, &typed) {
+		detail.Class = text(string(typed.Class))
+		detail.After = int64(typed.After)
+	}
+	s, derr := status.New(code, detail.GetMessage()).WithDetails(detail)
+	if derr != nil {
+		return status.Error(code, detail.GetMessage())
+	}
+	return s.Err()
+}
+
+// clip shortens s to at most n bytes and keeps it valid UTF-8.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return text(s[:n]) + "…"
+}
+
+// callError is an error with a cause that callers may branch on.
+type callError struct {
+	typed *driver.Error
+	cause error
+}
+
+func (e *callError) Error() string   { return e.typed.Message }
+func (e *callError) Unwrap() []error { return []error{e.typed, e.cause} }
+
+// fromDetail unpacks the error that the other side put into a status; ok is
+// false when the status is the transport's own.
+func fromDetail(err error) (out error, ok bool) {
+	s, isStatus := status.FromError(err)
+	if !isStatus {
+		return nil, false
+	}
+	for _, d := range s.Details() {
+		e, isError := d.(*pb.Error)
+		if !isError {
+			continue
+		}
+		cause := causeOf(s.Code())
+		if e.GetClass() == "" {
+			if cause != nil {
+				return fmt.Errorf("%s: %w", e.GetMessage(), cause), true
+			}
+			return errors.New(e.GetMessage()), true
+		}
+		typed := &driver.Error{Class: driver.Class(e.GetClass()), Message: e.GetMessage(), After: time.Duration(e.GetAfter())}
+		if cause != nil {
+			return &callError{typed, cause}, true
+		}
+		return typed, true
+	}
+	return nil, false
+}
+
+func causeOf(c codes.Code) error {
+	switch c {
+	case codes.Canceled:
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// fromStatus reads the error of a call to the driver. What the driver said
+// comes back as it was; what the transport says becomes a typed error that
+// names the driver and tells whether the outcome is known.
+func fromStatus(ctx context.Context, name, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := ctx.Err(); cause != nil {
+		return &callError{driver.Errorf(driver.Retryable,
+			"driver %q: %s was given up: %v; its outcome is unknown, what it began is found again by its key", name, method, cause), cause}
+	}
+	if e, ok := fromDetail(err); ok {
+		return e
+	}
+	s, _ := status.FromError(err)
+	switch s.Code() {
+	case codes.Unimplemented:
+		return driver.Errorf(driver.Permanent,
+			"driver %q does not offer %s: it is of another kind or was built for another version of ncfleet; install a matching driver", name, method)
+	case codes.ResourceExhausted:
+		return driver.Errorf(driver.Permanent, "driver %q: %s sent more than %d MiB in one message: %s", name, method, maxMessage>>20, s.Message())
+	case codes.DeadlineExceeded: // the caller's, read a moment before ctx noticed
+		return &callError{driver.Errorf(driver.Retryable,
+			"driver %q: %s took too long; its outcome is unknown, what it began is found again by its key", name, method), context.DeadlineExceeded}
+	default:
+		return driver.Errorf(driver.Retryable,
+			"driver %q: its process ended or cannot be reached during %s, so the outcome is unknown; what it began is found again by its key (%s)", name, method, s.Message())
+	}
+}

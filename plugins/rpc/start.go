@@ -1,0 +1,289 @@
+//go:build unix
+
+package rpc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	hclog "github.com/hashicorp/go-hclog"
+	plugin "github.com/hashicorp/go-plugin"
+	goplugin "github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// MinStartTimeout is the least time a driver gets to start: two compilers on
+// a small machine can hold up the making of its certificate that long.
+const MinStartTimeout = 30 * time.Second
+
+// closeGrace is how long a driver may take to end when asked.
+const closeGrace = 3 * time.Second
+
+// Options say what process to start and how.
+type Options struct {
+	Name string   // what errors call the driver
+	Path string   // absolute path of the executable
+	Args []string // without the program's name
+	// SHA256 is the checksum in hex that the executable must have. Empty means
+	// unchecked.
+	SHA256 string
+	// Env is the whole environment of the process; nothing is inherited.
+	Env map[string]string
+	// Timeout bounds start and handshake; less than MinStartTimeout counts as
+	// MinStartTimeout.
+	Timeout time.Duration
+	// Line receives everything the process writes that is not protocol, line
+	// by line, shortened to 8 KiB each; nil discards it. It is called from
+	// several goroutines and must not block.
+	Line func(line string)
+}
+
+func (o Options) env() []string {
+	out := make([]string, 0, len(o.Env))
+	for k, v := range o.Env {
+		out = append(out, k+"="+v)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (o Options) check() error {
+	if !filepath.IsAbs(o.Path) {
+		return fmt.Errorf("cannot start driver %q: its path %q is not absolute", o.Name, o.Path)
+	}
+	for k := range o.Env {
+		if strings.HasPrefix(k, "PLUGIN_") || strings.HasPrefix(k, cookieKey) {
+			return fmt.Errorf("cannot start driver %q: the environment variable %s belongs to the handshake; rename it", o.Name, k)
+		}
+	}
+	if o.SHA256 == "" {
+		return nil
+	}
+	sum, err := hex.DecodeString(o.SHA256)
+	if err != nil || len(sum) != sha256.Size {
+		return fmt.Errorf("cannot start driver %q: %q is no SHA-256 checksum", o.Name, o.SHA256)
+	}
+	ok, err := (&plugin.SecureConfig{Checksum: sum, Hash: sha256.New()}).Check(o.Path)
+	if err != nil {
+		return fmt.Errorf("cannot start driver %q: cannot read %s: %w", o.Name, o.Path, err)
+	}
+	if !ok {
+		return &ChecksumError{Name: o.Name, Path: o.Path, Want: o.SHA256}
+	}
+	return nil
+}
+
+// ChecksumError says that an executable is not the one that was accepted.
+type ChecksumError struct {
+	Name, Path, Want string
+}
+
+func (e *ChecksumError) Error() string {
+	return fmt.Sprintf("cannot start driver %q: %s does not have the accepted checksum %s; if you replaced it on purpose, accept it with: ncfleet driver lock", e.Name, e.Path, e.Want)
+}
+
+// Process is a running driver process. All methods may be called from several
+// goroutines.
+type Process struct {
+	name   string
+	plugin *plugin.Client
+	client *client
+	// Set by go-plugin's goroutine while it starts the process.
+	child   atomic.Pointer[child]
+	sockets atomic.Pointer[string]
+
+	closing sync.Once
+	closed  error
+}
+
+// Start starts a driver process and shakes hands with it. Its ctx bounds the
+// start; the process lives until Close, its own death or the end of this
+// process, however it ends.
+func Start(ctx context.Context, o Options) (*Process, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o.Timeout = max(o.Timeout, MinStartTimeout)
+	words := &said{line: o.Line}
+	p := &Process{name: o.Name}
+	p.plugin = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig:  handshake(),
+		VersionedPlugins: versions(nil),
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, sockets string) (goplugin.Runner, error) {
+			c, err := newChild(o, spec.Env, words)
+			if err == nil {
+				p.child.Store(c)
+				p.sockets.Store(&sockets)
+			}
+			return c, err
+		},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		StartTimeout:     o.Timeout,
+		SyncStdout:       words.stream(),
+		SyncStderr:       words.stream(),
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketDir()},
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))},
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: words.stream(), JSONFormat: true, Name: "transport"}),
+	})
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	if err := p.connect(ctx); err != nil {
+		err = p.explain(ctx, o, err, words)
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// connect waits for the handshake, or for ctx: then it kills the process,
+// which ends the handshake.
+func (p *Process) connect(ctx context.Context) error {
+	var dispensed any
+	done := make(chan error, 1)
+	go func() {
+		protocol, err := p.plugin.Client()
+		if err == nil {
+			dispensed, err = protocol.Dispense(pluginName)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		p.Kill()
+		<-done
+		return ctx.Err()
+	}
+	c, ok := dispensed.(*client)
+	if !ok {
+		return fmt.Errorf("go-plugin dispensed a %T", dispensed)
+	}
+	c.name = p.name
+	p.client = c
+	return nil
+}
+
+const unrecognized = "Unrecognized remote plugin message: "
+
+// explain turns go-plugin's words into place, cause and remedy.
+func (p *Process) explain(ctx context.Context, o Options, err error, words *said) error {
+	if c := p.child.Load(); c != nil {
+		select {
+		case <-c.exited:
+		case <-time.After(drainFor): // it runs on, or never began
+		}
+	}
+	why, remedy := err.Error(), "check that it is a driver built for this version of ncfleet"
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("cannot start driver %q (%s): no handshake within %s: %w%s", o.Name, o.Path, o.Timeout, ctx.Err(), words.quote())
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		remedy = "check the file and its permissions"
+	case strings.Contains(why, "incompatible API version"):
+		why = fmt.Sprintf("it speaks another version of the driver protocol than %d", driver.ProtocolVersion)
+		remedy = "install a driver built for this version of ncfleet"
+	case p.Exit() != "":
+		why = "it ended " + p.Exit() + " before the handshake"
+	case strings.HasPrefix(why, unrecognized):
+		first, _, _ := strings.Cut(strings.TrimPrefix(why, unrecognized), "\n")
+		why = fmt.Sprintf("it does not speak the handshake of a driver but says %q", clip(first, 200))
+	}
+	return fmt.Errorf("cannot start driver %q (%s): %s; %s%s", o.Name, o.Path, why, remedy, words.quote())
+}
+
+// Bind hands the driver the Runner callback; needed once, before any call of
+// a snapshot driver.
+func (p *Process) Bind(ctx context.Context) error { return p.client.bind(ctx) }
+
+// Driver returns what both kinds share.
+func (p *Process) Driver() driver.Driver { return p.client }
+
+// PackageManager returns the driver as a package manager. Whether it is one
+// its Info tells.
+func (p *Process) PackageManager() driver.PackageManager { return packageClient{p.client} }
+
+// Snapshotter returns the driver as a snapshotter. Whether it is one its Info
+// tells.
+func (p *Process) Snapshotter() driver.Snapshotter { return snapshotClient{p.client} }
+
+// Ping asks for a sign of life.
+func (p *Process) Ping(ctx context.Context) error { return p.client.ping(ctx) }
+
+// PID is the number of the process and of its process group.
+func (p *Process) PID() int { return p.child.Load().cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.child.Load().exited }
+
+// Exit tells how the process ended ("with exit status 1"); "" while it runs.
+func (p *Process) Exit() string {
+	if c := p.child.Load(); c != nil && c.ended() {
+		return c.exit
+	}
+	return ""
+}
+
+// Kill ends the process group at once. Calls in flight fail as outcome unknown.
+func (p *Process) Kill() {
+	if c := p.child.Load(); c != nil {
+		c.kill()
+	}
+}
+
+// Close asks the driver to end and kills it when it does not do so in time, as
+// a frozen one does not. It may be called more than once.
+func (p *Process) Close() error {
+	p.closing.Do(func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.plugin.Kill() // blocks without a limit while the process is frozen
+		}()
+		for range 2 {
+			select {
+			case <-done:
+				p.removeSockets()
+				return
+			case <-time.After(closeGrace):
+				p.Kill()
+			}
+		}
+		p.closed = fmt.Errorf("cannot end driver %q: process %d outlived SIGKILL for %s", p.name, p.PID(), closeGrace)
+	})
+	return p.closed
+}
+
+// removeSockets does what go-plugin leaves undone after a failed start.
+func (p *Process) removeSockets() {
+	if dir := p.sockets.Load(); dir != nil {
+		_ = os.RemoveAll(*dir)
+	}
+}
+
+// socketDir is where the connection's sockets live. Their paths may not be
+// longer than 108 bytes, which a deep TMPDIR breaks.
+func socketDir() string {
+	if dir := os.TempDir(); len(dir) <= 48 {
+		return dir
+	}
+	return "/tmp"
+}
