@@ -1,0 +1,299 @@
+package inventory
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	// Zones must be known on machines without a zone database too.
+	_ "time/tzdata"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// What a rollout means that does not say otherwise.
+const (
+	DefaultSource        = "https://download.nextcloud.com/server/releases"
+	DefaultSystemTimeout = 30 * time.Minute
+	DefaultCoreTimeout   = 2 * time.Hour
+	DefaultGateTimeout   = 2 * time.Minute
+)
+
+func (l *loader) readRollouts() []Rollout {
+	var out []Rollout
+	taken := firsts{}
+	l.top("rollout", func(b *hcl.Block, src *source) {
+		sec := l.open(b, src, rolloutShape, title(b))
+		if !l.checkName(b.Labels[0], labelRange(b), sec.what) ||
+			!l.claim(taken, b.Labels[0], labelRange(b), sec.what, "Give one of them another name.") {
+			return
+		}
+		out = append(out, l.in(sec, src.ctx).rollout())
+	})
+	return out
+}
+
+func (s scope) rollout() Rollout {
+	r := Rollout{Name: s.sec.label, Range: s.l.place(s.sec.rng), MaxUnavailable: Amount{Count: 1}}
+	selected, ok := s.l.hosts, true
+	if s.sec.attrs["hosts"] != nil {
+		selected, ok = s.pick("hosts", s.l.hosts, true)
+	}
+	if ok && len(selected) == 0 {
+		s.bad("hosts", "Rollout without hosts", "It selects no host of the inventory.")
+		ok = false
+	}
+	for _, h := range selected {
+		r.Hosts = append(r.Hosts, h.Name)
+	}
+	if a, given := s.amount("max_unavailable", 1); given {
+		r.MaxUnavailable = a
+	}
+	if failures, found := s.inner("failures", failShape); found {
+		if a, given := failures.amount("budget", 0); given {
+			r.Failures = a
+		}
+	}
+	r.System = s.system()
+	r.Core = s.core()
+	r.Apps = s.apps(r.Core.To != "")
+	r.Spread = s.spread(selected, ok)
+	r.Window = s.window()
+	r.Gate = s.gate()
+	r.Waves = s.waves(selected, ok)
+	if r.System.Level == "none" && len(r.System.Upgrades) == 0 && r.Core.To == "" && r.Apps.Update == "none" {
+		s.l.warn(s.sec.rng, s.what, "Rollout without a goal",
+			`It changes nothing. Write core { to = "…" }, system { level = "security" } or apps { update = "all" }.`)
+	}
+	return r
+}
+
+// inner opens the single block of the type; found is false when there is none.
+func (s scope) inner(blockType string, sh shape) (in scope, found bool) {
+	sec := s.l.only(s.sec, blockType, sh)
+	if sec == nil {
+		return scope{l: s.l, sec: &section{what: s.what + ", " + blockType, src: s.sec.src, rng: s.sec.rng}, ctx: s.ctx, what: s.what + ", " + blockType}, false
+	}
+	return scope{l: s.l, sec: sec, ctx: s.ctx, what: sec.what}, true
+}
+
+func (s scope) wordOr(name, fallback string, words ...string) string {
+	if got, ok := s.word(name, append([]string{fallback}, words...)...); ok {
+		return got
+	}
+	return fallback
+}
+
+func (s scope) durationOr(name string, fallback time.Duration) time.Duration {
+	if got, ok := s.duration(name, time.Second); ok {
+		return got
+	}
+	return fallback
+}
+
+func (s scope) system() System {
+	in, _ := s.inner("system", systemShape)
+	out := System{
+		Level:   in.wordOr("level", "none", "security", "update"),
+		Reboot:  in.wordOr("reboot", "never", "if_required"),
+		Refresh: true,
+		Timeout: in.durationOr("timeout", DefaultSystemTimeout),
+	}
+	if refresh, ok := in.flag("refresh"); ok {
+		out.Refresh = refresh
+	}
+	upgrades, _ := in.strs("upgrades")
+	for _, u := range upgrades {
+		if !productPattern.MatchString(u) {
+			in.bad("upgrades", "Bad product name", fmt.Sprintf("%q is not a product. Write names such as \"php\" or \"mariadb\", without a version.", u))
+			return out
+		}
+	}
+	out.Upgrades = upgrades
+	return out
+}
+
+func (s scope) core() Core {
+	in, _ := s.inner("core", coreShape)
+	out := Core{
+		Transfer:  in.wordOr("transfer", "push", "fetch"),
+		Integrity: in.wordOr("integrity", "strict", "warn"),
+		Timeout:   in.durationOr("timeout", DefaultCoreTimeout),
+	}
+	if to, ok := in.str("to"); ok {
+		if versionPattern.MatchString(to) {
+			out.To = to
+		} else {
+			in.bad("to", "Bad version", fmt.Sprintf("%q is not a version to go to. Write a major, \"29\", for its newest release, or a release, \"29.0.1\".", to))
+		}
+	}
+	source, given := in.place("source")
+	if !given && (out.To != "" || in.sec.attrs["to"] != nil) {
+		source = DefaultSource
+	}
+	out.Source = source
+	if out.Transfer == "fetch" && given && !strings.Contains(source, "://") {
+		in.bad("transfer", "A host cannot fetch from a folder", fmt.Sprintf("%s lies on the controller. Write transfer = \"push\", or a URL as source.", source))
+	}
+	return out
+}
+
+func (s scope) apps(withCore bool) Apps {
+	in, _ := s.inner("apps", appsShape)
+	fallback, other := "none", "all"
+	if withCore {
+		fallback, other = "all", "none"
+	}
+	out := Apps{
+		Update:         in.wordOr("update", fallback, other),
+		OnIncompatible: in.wordOr("on_incompatible", "block", "disable"),
+	}
+	out.Catalogue, _ = in.place("catalogue")
+	out.Critical, _ = in.strs("critical")
+	return out
+}
+
+func (s scope) spread(selected []*hostDraft, known bool) *Spread {
+	in, found := s.inner("spread", spreadShape)
+	if !found {
+		return nil
+	}
+	out := &Spread{Max: 1}
+	if n, ok := in.whole("max", 1, maxHosts); ok {
+		out.Max = n
+	}
+	if !in.need("label", `the label whose values are kept apart: label = "site"`) {
+		return out
+	}
+	out.Label, _ = in.str("label")
+	if out.Label == "" || !known {
+		return out
+	}
+	labels := map[string]bool{}
+	for _, h := range selected {
+		for k := range h.Labels {
+			labels[k] = true
+		}
+	}
+	if !labels[out.Label] {
+		in.bad("label", "Unknown label", fmt.Sprintf("None of the rollout's hosts has a label %q.%s", out.Label, suggest(out.Label, sortedKeys(labels))))
+	}
+	return out
+}
+
+var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+
+func (s scope) window() *Window {
+	in, found := s.inner("window", windowShape)
+	if !found {
+		return nil
+	}
+	out := &Window{}
+	days, _ := in.strs("days")
+	for _, d := range days {
+		if !contains(weekdays, d) {
+			near := ""
+			for _, w := range weekdays {
+				if strings.HasPrefix(strings.ToLower(d), w) {
+					near = fmt.Sprintf(" Did you mean %q?", w)
+				}
+			}
+			in.bad("days", "Unknown day", fmt.Sprintf("%q is not among the days: %s.%s", d, quoted(weekdays, 7), near))
+			break
+		}
+		if contains(out.Days, d) {
+			in.bad("days", "Day named twice", fmt.Sprintf("%q stands in the list more than once.", d))
+			break
+		}
+		out.Days = append(out.Days, d)
+	}
+	sort.Slice(out.Days, func(i, j int) bool { return indexOf(weekdays, out.Days[i]) < indexOf(weekdays, out.Days[j]) })
+	out.From = in.clock("from", "22:00")
+	out.To = in.clock("to", "04:00")
+	if !in.need("zone", `where the times hold: zone = "Europe/Berlin"`) {
+		return out
+	}
+	zone, ok := in.str("zone")
+	if !ok {
+		return out
+	}
+	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
+		in.bad("zone", "Unknown time zone", fmt.Sprintf("%q is not an IANA time zone. Write one such as \"Europe/Berlin\" or \"UTC\".", zone))
+	}
+	out.Zone = zone
+	return out
+}
+
+func (s scope) clock(name, example string) string {
+	if !s.need(name, fmt.Sprintf("%s = %q", name, example)) {
+		return ""
+	}
+	got, ok := s.str(name)
+	if ok && !timePattern.MatchString(got) {
+		s.bad(name, "Bad time of day", fmt.Sprintf("%q is not a time from \"00:00\" to \"23:59\". A window whose end is not after its start ends on the next day.", got))
+	}
+	return got
+}
+
+func (s scope) gate() Gate {
+	in, _ := s.inner("gate", gateShape)
+	out := Gate{
+		WebDAV:        in.wordOr("webdav", "required", "off"),
+		SetupChecks:   in.wordOr("setup_checks", "compare", "off"),
+		Log:           in.wordOr("log", "fatal", "off"),
+		Timeout:       in.durationOr("timeout", DefaultGateTimeout),
+		OutsideVerify: in.wordOr("outside_verify", "required", "off"),
+		OnHold:        in.wordOr("on_hold", "halt", "rollback"),
+	}
+	out.IgnoreChecks, _ = in.strs("ignore_checks")
+	pages, _ := in.strs("pages")
+	for _, p := range pages {
+		if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, " #") {
+			in.bad("pages", "Bad page", fmt.Sprintf("%q must be a path below the instance's url, beginning with /, such as \"/index.php/login\".", p))
+			return out
+		}
+	}
+	out.Pages = pages
+	return out
+}
+
+// amount takes a whole number from least up, or a percentage such as "25%".
+func (s scope) amount(name string, least int) (Amount, bool) {
+	v, ok := s.value(name)
+	if !ok {
+		return Amount{}, false
+	}
+	got, ok := text(v)
+	if !ok {
+		s.wrongType(name, v, `a whole number or a percentage such as "25%"`)
+		return Amount{}, false
+	}
+	if digits, isPercent := strings.CutSuffix(got, "%"); isPercent {
+		p, ok := s.percentage(name, digits, least > 0)
+		return Amount{Percent: p, IsPercent: true}, ok
+	}
+	n, err := strconv.Atoi(got)
+	if err != nil || n < least || n > maxHosts {
+		s.bad(name, "Bad amount", fmt.Sprintf("%q takes a whole number, at least %d, or a percentage such as \"25%%\", not %q.", name, least, got))
+		return Amount{}, false
+	}
+	return Amount{Count: n}, true
+}
+
+// percentage judges the digits of a percentage: above 0 (or 0 itself unless
+// positive) and up to 100.
+func (s scope) percentage(name, digits string, positive bool) (float64, bool) {
+	p, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	from := "0"
+	if positive {
+		from = "above 0"
+	}
+	if err != nil || math.IsNaN(p) || p < 0 || p > 100 || (positive && p == 0) {
+		s.bad(name, "Percentage out of range", fmt.Sprintf("%q takes a percentage from %s to 100, not %q.", name, from, digits+"%"))
+		return 0, false
+	}
+	return p, true
+}
