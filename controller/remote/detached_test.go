@@ -1,0 +1,200 @@
+package remote
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+func TestDetachedRun(t *testing.T) {
+	s := startSSHD(t)
+	h := s.connect(t)
+	ctx := testContext(t)
+	c := driver.Command{
+		Argv: []string{"sh", "-c", `echo "$SECRET"; cat; pwd; echo err >&2; sleep 0.5; echo end; exit 7`},
+		Env:  map[string]string{"SECRET": "s3cr3t"}, Stdin: []byte("input\n"), Dir: "/usr",
+	}
+	state, err := h.Start(ctx, "wave1/web1/update", "token", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.Phase != driver.RunRunning || state.Attached || state.PID == 0 || state.Started == 0 {
+		t.Errorf("after start: %+v", state)
+	}
+	var streamed strings.Builder
+	state, err = h.Wait(ctx, "wave1/web1/update", func(out, errs []byte) { streamed.Write(out) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "s3cr3t\ninput\n/usr\nend\n"
+	if state.Phase != driver.RunExited || state.Exit != 7 || string(state.Stdout) != want || string(state.Stderr) != "err\n" || state.Ended == 0 {
+		t.Errorf("after wait: %+v, stdout %q, stderr %q", state, state.Stdout, state.Stderr)
+	}
+	if streamed.String() != want {
+		t.Errorf("streamed %q", streamed.String())
+	}
+	again, err := h.Start(ctx, "wave1/web1/update", "token", c)
+	if err != nil || !again.Attached || again.Phase != driver.RunExited || again.Exit != 7 || string(again.Stdout) != want {
+		t.Errorf("second start: %+v, %v", again, err)
+	}
+	looked, err := h.Look(ctx, "wave1/web1/update")
+	if err != nil || looked.Exit != 7 || string(looked.Stdout) != want {
+		t.Errorf("look: %+v, %v", looked, err)
+	}
+	filepath.WalkDir(s.config.StateDir, func(path string, d os.DirEntry, err error) error {
+		if raw, _ := os.ReadFile(path); strings.Contains(string(raw), "s3cr3t") && filepath.Base(path) != "stdout" {
+			t.Errorf("%s holds the secret", path)
+		}
+		return nil
+	})
+	if err := h.Forget(ctx, "wave1/web1/update"); err != nil {
+		t.Error(err)
+	}
+	if never, err := h.Look(ctx, "wave1/web1/update"); err != nil || never.Phase != driver.RunNever {
+		t.Errorf("after forget: %+v, %v", never, err)
+	}
+}
+
+func TestDetachedRunSurvivesConnection(t *testing.T) {
+	s := startSSHD(t)
+	h := s.connect(t)
+	ctx := testContext(t)
+	c := driver.Command{Argv: []string{"sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; exit 3"}}
+	if _, err := h.Start(ctx, "long", "", c); err != nil {
+		t.Fatal(err)
+	}
+	cut := make(chan struct{})
+	go func() {
+		defer close(cut)
+		for range 2 {
+			time.Sleep(time.Second)
+			s.severConnections(t)
+		}
+	}()
+	state, err := h.Wait(ctx, "long", nil)
+	<-cut
+	if err != nil || state.Exit != 3 || string(state.Stdout) != "1\n2\n3\n4\n5\n6\n" {
+		t.Errorf("got %+v, stdout %q, %v", state, state.Stdout, err)
+	}
+}
+
+func TestParallelStartsClaimOnce(t *testing.T) {
+	s := startSSHD(t)
+	h := s.connect(t)
+	ctx := testContext(t)
+	count := filepath.Join(s.dir, "count")
+	c := driver.Command{Argv: []string{"sh", "-c", "echo x >>" + quote(count) + "; sleep 1"}}
+	var mu sync.Mutex
+	fresh := 0
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			state, err := h.Start(ctx, "same", "", c)
+			if err != nil || state.Phase != driver.RunRunning {
+				t.Errorf("start: %+v, %v", state, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !state.Attached {
+				fresh++
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := h.Wait(ctx, "same", nil); err != nil {
+		t.Fatal(err)
+	}
+	if raw, _ := os.ReadFile(count); fresh != 1 || string(raw) != "x\n" {
+		t.Errorf("%d fresh starts, it ran as often as %q", fresh, raw)
+	}
+}
+
+func TestAbort(t *testing.T) {
+	s := startSSHD(t)
+	h := s.connect(t)
+	ctx := testContext(t)
+	left := filepath.Join(s.dir, "left")
+	c := driver.Command{Argv: []string{"sh", "-c", "sh -c 'sleep 3; echo x >" + quote(left) + "' & sleep 60 & wait"}}
+	if _, err := h.Start(ctx, "a", "", c); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Abort(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	state, err := h.Look(ctx, "a")
+	if err != nil || state.Phase != driver.RunExited || state.Exit != 143 {
+		t.Errorf("after abort: %+v, %v", state, err)
+	}
+	time.Sleep(3500 * time.Millisecond)
+	if _, err := os.Stat(left); err == nil {
+		t.Error("a child went on after abort")
+	}
+	if err := h.Abort(ctx, "none"); err == nil {
+		t.Error("aborting a run that never was is no error")
+	}
+}
+
+func TestLostRuns(t *testing.T) {
+	s := startSSHD(t)
+	h := s.connect(t)
+	ctx := testContext(t)
+	for _, c := range []struct{ name, spoil, detail string }{
+		{"killed", `read -r pid start <pid; read -r child x <child; kill -9 "$pid" "$child"`, "gone"},
+		{"rebooted", `echo other >boot_id`, "rebooted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := h.Start(ctx, c.name, "", driver.Command{Argv: []string{"sleep", "5"}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+			mustRun(t, h, driver.Command{Argv: []string{"sh", "-c", c.spoil}, Dir: filepath.Join(s.config.StateDir, "runs", c.name)})
+			state, err := h.Wait(ctx, c.name, nil)
+			if err != nil || state.Phase != driver.RunLost || !strings.Contains(state.Detail, c.detail) || state.Result().Exit != -1 {
+				t.Errorf("got %+v, %v", state, err)
+			}
+		})
+	}
+}
+
+func TestLease(t *testing.T) {
+	h := startSSHD(t).connect(t)
+	ctx := testContext(t)
+	if s, err := h.LookLease(ctx); err != nil || s.Token != "" {
+		t.Errorf("free: %+v, %v", s, err)
+	}
+	for range 2 {
+		if s, err := h.Lease(ctx, "rollout r1 of alice@desk", "t1"); err != nil || s.Token != "t1" || s.Holder != "rollout r1 of alice@desk" {
+			t.Fatalf("take: %+v, %v", s, err)
+		}
+	}
+	var held *LeaseHeld
+	if _, err := h.Lease(ctx, "bob", "t2"); !errors.As(err, &held) || held.Holder != "rollout r1 of alice@desk" || held.Token != "t1" || held.Host == "" {
+		t.Errorf("second holder: %v", err)
+	}
+	if _, err := h.Start(ctx, "x", "t2", driver.Command{Argv: []string{"true"}}); !errors.As(err, &held) || held.Token != "t1" {
+		t.Errorf("start under another token: %v", err)
+	}
+	if s, err := h.Look(ctx, "x"); err != nil || s.Phase != driver.RunNever {
+		t.Errorf("the refused run: %+v, %v", s, err)
+	}
+	if _, err := h.Start(ctx, "x", "t1", driver.Command{Argv: []string{"true"}}); err != nil {
+		t.Errorf("start under the lease: %v", err)
+	}
+	if err := h.Release(ctx, "t2"); !errors.As(err, &held) {
+		t.Errorf("release by another: %v", err)
+	}
+	for range 2 {
+		if err := h.Release(ctx, "t1"); err != nil {
+			t.Errorf("release: %v", err)
+		}
+	}
+	if _, err := h.Lease(ctx, "bob", "t2"); err != nil {
+		t.Errorf("take after release: %v", err)
+	}
+}

@@ -1,0 +1,56 @@
+# usage: STATE RUN TOKEN MARK UNIT LINE KEEPER MAX, on stdin the command for
+# people, MARK, and what the command is to read.
+token=$1 mark=$2 unit=$3 line=$4 keeper=$5 oo=0 oe=0 mo=$6 me=$6
+mkdir -p "$state/runs" 2>/dev/null || fail "cannot create the state folder $state/runs"
+if [ -e "$state/lease" ]; then
+	first "$state/lease"
+	if [ "$v" != "$token" ]; then
+		printf 'held\n'
+		cat "$state/lease"
+		printf 'now %s\nend\n' "$(date +%s)"
+		exit 0
+	fi
+fi
+if ! mkdir "$run" 2>/dev/null; then
+	[ -d "$run" ] || fail "cannot create the run folder $run"
+	begun
+	look
+	emit_all
+	printf 'attached\n'
+	report
+	exit 0
+fi
+
+save() {
+	date +%s >"$run/claimed" &&
+		boot && printf '%s\n' "$v" >"$run/boot_id" &&
+		printf '%s\n' "$token" >"$run/token" &&
+		printf '%s\n' "$line" >"$run/line" &&
+		printf '%s\n' "$keeper" >"$run/keeper" &&
+		: >"$run/stdout" && : >"$run/stderr" &&
+		while IFS= read -r l && [ "$l" != "$mark" ]; do
+			printf '%s\n' "$l" || return 1
+		done >"$run/command" &&
+		[ "$l" = "$mark" ] && cat >"$run/stdin"
+}
+if ! save 2>/dev/null; then
+	rm -rf "$run"
+	fail "cannot write the run folder $run: is the disk full, or was the connection lost?"
+fi
+
+# The scope takes the run out of the login session, which would otherwise take
+# it along at logout where KillUserProcesses is set. A second keeper ends at once.
+# shellcheck disable=SC2016 # expands later
+launch='if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] &&
+command -v systemd-run >/dev/null 2>&1; then
+systemd-run --scope --quiet --unit="$2" setsid sh "$1/keeper" "$1"; fi
+exec sh "$1/keeper" "$1"'
+if command -v setsid >/dev/null 2>&1; then
+	setsid sh -c "$launch" sh "$run" "$unit" </dev/null >/dev/null 2>&1 &
+else
+	trap '' HUP
+	sh "$run/keeper" "$run" </dev/null >/dev/null 2>&1 &
+fi
+begun || detail=
+look
+report
