@@ -223,10 +223,25 @@ func (s *State) nextUndo(t *TargetState, target *plan.Target) (*plan.Step, bool)
 	return nil, false
 }
 
-func (s *State) approve(e Event) error {
+// Allows reports why an operator's event would be refused in this state, nil
+// when Apply would take it.
+func (s *State) Allows(e Event) error {
+	switch e.Kind {
+	case EventPaused, EventResumed, EventAborted:
+		return nil
+	case EventApproved:
+		return s.mayApprove(e)
+	case EventRollback:
+		return s.mayRollback(e)
+	case EventStarted, EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused,
+		EventStepNever, EventHoldExpired, EventEnded, EventAttached:
+	}
+	return fmt.Errorf("%q is not for operators to ask", e.Kind)
+}
+
+func (s *State) mayApprove(e Event) error {
 	for w := range s.Plan.Waves {
 		if e.Wave != "" && s.Plan.Waves[w].Name == e.Wave {
-			s.Waves[w].Approved = true
 			return nil
 		}
 	}
@@ -234,20 +249,35 @@ func (s *State) approve(e Event) error {
 	if !ok {
 		return fmt.Errorf("nothing named %q waits for approval", e.Wave+e.Target)
 	}
-	switch t.Status {
-	case Held:
-		t.Status = Running
-	case Failed: // after opening: the operator accepts the target as it is
-		target := s.planTarget(e.Target)
-		if t.OpenedAt.IsZero() || s.undoBegun(t, target) {
-			return fmt.Errorf("%s cannot be approved: it was never opened", e.Target)
-		}
-		t.Status, t.SettledAt, t.Next = Running, e0, t.Next+1
-		if t.Next >= len(target.Steps) {
-			t.Status, t.SettledAt = Upgraded, e.At
-		}
-	case Waiting, Running, RollingBack, Upgraded, RolledBack, Untouched:
+	if t.Status == Held {
+		return nil
+	}
+	if t.Status != Failed {
 		return fmt.Errorf("%s is %s, it does not wait for approval", e.Target, t.Status)
+	}
+	if t.OpenedAt.IsZero() || s.undoBegun(t, s.planTarget(e.Target)) {
+		return fmt.Errorf("%s cannot be approved: it was not opened as upgraded", e.Target)
+	}
+	return nil
+}
+
+func (s *State) approve(e Event) error {
+	if err := s.mayApprove(e); err != nil {
+		return err
+	}
+	for w := range s.Plan.Waves {
+		if e.Wave != "" && s.Plan.Waves[w].Name == e.Wave {
+			s.Waves[w].Approved = true
+			return nil
+		}
+	}
+	t := s.Targets[e.Target]
+	if t.Status == Failed { // after opening: the operator accepts the target as it is
+		t.Next++
+	}
+	t.Status, t.SettledAt = Running, e0
+	if t.Next >= len(s.planTarget(e.Target).Steps) {
+		t.Status, t.SettledAt = Upgraded, e.At
 	}
 	return nil
 }
@@ -261,7 +291,7 @@ func (s *State) undoBegun(t *TargetState, target *plan.Target) bool {
 	return false
 }
 
-func (s *State) rollback(e Event) error {
+func (s *State) mayRollback(e Event) error {
 	t, ok := s.Targets[e.Target]
 	if !ok {
 		return fmt.Errorf("%s of %q, which the plan does not hold", e.Kind, e.Target)
@@ -271,6 +301,14 @@ func (s *State) rollback(e Event) error {
 		return fmt.Errorf("%s cannot be rolled back: it is %s", e.Target, t.Status)
 	case Running, Held, Upgraded, Failed:
 	}
+	return nil
+}
+
+func (s *State) rollback(e Event) error {
+	if err := s.mayRollback(e); err != nil {
+		return err
+	}
+	t := s.Targets[e.Target]
 	t.Counted = t.Counted || e.Kind == EventHoldExpired
 	t.Asked = e.Kind == EventRollback
 	t.Reason = joinReasons(t.Reason, e.Detail)

@@ -289,7 +289,7 @@ func (c *chooser) end() {
 	var v Verdict
 	reason := c.HaltReason
 	switch {
-	case c.holding && c.anyHeld():
+	case c.holding && c.AnyHeld():
 		return
 	case c.Aborted:
 		v = Aborted
@@ -312,8 +312,9 @@ func (c *chooser) end() {
 	c.d = Decision{Record: []Event{e}}
 }
 
-func (c *chooser) anyHeld() bool {
-	for _, t := range c.Targets {
+// AnyHeld reports whether a closed target waits for a decision.
+func (s *State) AnyHeld() bool {
+	for _, t := range s.Targets {
 		if t.Status == Held {
 			return true
 		}

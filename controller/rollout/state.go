@@ -265,3 +265,12 @@ func (s *State) Closed() []string {
 	}
 	return names
 }
+
+// Handles returns a copy of the snapshots taken of a target, by instance.
+func (s *State) Handles(target string) map[string]driver.Handle {
+	handles := map[string]driver.Handle{}
+	for k, v := range s.Targets[target].Handles {
+		handles[k] = v
+	}
+	return handles
+}
