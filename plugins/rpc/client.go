@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	plugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -23,6 +24,8 @@ type client struct {
 	packages  pb.PackageManagerClient
 	snapshots pb.SnapshotterClient
 	runners   *runners
+	mask      atomic.Pointer[func(string) string]
+	gone      func() string // waits a moment for the process's end and tells how it ended
 }
 
 func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
@@ -34,7 +37,11 @@ func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
 }
 
 func (c *client) fail(ctx context.Context, method string, err error) error {
-	return fromStatus(ctx, c.name, method, err)
+	err = fromStatus(ctx, c.name, method, err, c.gone)
+	if mask := c.mask.Load(); mask != nil {
+		return masked(err, *mask)
+	}
+	return err
 }
 
 func (c *client) ping(ctx context.Context) error {

@@ -87,6 +87,32 @@ func fromDetail(err error) (out error, ok bool) {
 	return nil, false
 }
 
+// maskedError replaces the text of an error that said too much.
+type maskedError struct {
+	text  string
+	cause error // nil when nobody can branch on it
+}
+
+func (e *maskedError) Error() string { return e.text }
+func (e *maskedError) Unwrap() error { return e.cause }
+
+// masked rewrites the texts of an error, and only those.
+func masked(err error, mask func(string) string) error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *driver.Error:
+		return &driver.Error{Class: e.Class, Message: mask(e.Message), After: e.After}
+	case *callError:
+		return &callError{&driver.Error{Class: e.typed.Class, Message: mask(e.typed.Message), After: e.typed.After}, e.cause}
+	default:
+		if text := mask(err.Error()); text != err.Error() {
+			return &maskedError{text, errors.Unwrap(err)}
+		}
+		return err
+	}
+}
+
 func causeOf(c codes.Code) error {
 	switch c {
 	case codes.Canceled:
@@ -100,8 +126,9 @@ func causeOf(c codes.Code) error {
 
 // fromStatus reads the error of a call to the driver. What the driver said
 // comes back as it was; what the transport says becomes a typed error that
-// names the driver and tells whether the outcome is known.
-func fromStatus(ctx context.Context, name, method string, err error) error {
+// names the driver and tells whether the outcome is known. gone tells how the
+// driver's process ended, "" when it has not.
+func fromStatus(ctx context.Context, name, method string, err error, gone func() string) error {
 	if err == nil {
 		return nil
 	}
@@ -123,7 +150,11 @@ func fromStatus(ctx context.Context, name, method string, err error) error {
 		return &callError{driver.Errorf(driver.Retryable,
 			"driver %q: %s took too long; its outcome is unknown, what it began is found again by its key", name, method), context.DeadlineExceeded}
 	default:
+		why := "cannot be reached (" + s.Message() + ")"
+		if exit := gone(); exit != "" {
+			why = "ended " + exit
+		}
 		return driver.Errorf(driver.Retryable,
-			"driver %q: its process ended or cannot be reached during %s, so the outcome is unknown; what it began is found again by its key (%s)", name, method, s.Message())
+			"driver %q: its process %s during %s, so the outcome is unknown; what it began is found again by its key", name, why, method)
 	}
 }

@@ -177,35 +177,39 @@ func (p *Process) connect(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("go-plugin dispensed a %T", dispensed)
 	}
-	c.name = p.name
+	c.name, c.gone = p.name, p.gone
 	p.client = c
 	return nil
 }
 
-const unrecognized = "Unrecognized remote plugin message: "
+// firstWords finds what a program that is no driver said in place of the
+// handshake.
+func firstWords(why string) string {
+	said, ok := strings.CutPrefix(why, "Unrecognized remote plugin message: ")
+	if !ok {
+		return ""
+	}
+	first, _, _ := strings.Cut(said, "\n")
+	return strings.TrimSpace(first)
+}
 
 // explain turns go-plugin's words into place, cause and remedy.
 func (p *Process) explain(ctx context.Context, o Options, err error, words *said) error {
-	if c := p.child.Load(); c != nil {
-		select {
-		case <-c.exited:
-		case <-time.After(drainFor): // it runs on, or never began
-		}
-	}
+	exit := p.gone()
 	why, remedy := err.Error(), "check that it is a driver built for this version of ncfleet"
+	first := firstWords(why)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("cannot start driver %q (%s): no handshake within %s: %w%s", o.Name, o.Path, o.Timeout, ctx.Err(), words.quote())
+		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.Path, o.Timeout, ctx.Err(), words.quote())
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		remedy = "check the file and its permissions"
 	case strings.Contains(why, "incompatible API version"):
 		why = fmt.Sprintf("it speaks another version of the driver protocol than %d", driver.ProtocolVersion)
 		remedy = "install a driver built for this version of ncfleet"
-	case p.Exit() != "":
-		why = "it ended " + p.Exit() + " before the handshake"
-	case strings.HasPrefix(why, unrecognized):
-		first, _, _ := strings.Cut(strings.TrimPrefix(why, unrecognized), "\n")
+	case first != "":
 		why = fmt.Sprintf("it does not speak the handshake of a driver but says %q", clip(first, 200))
+	case exit != "":
+		why = "it ended " + exit + " before the handshake"
 	}
 	return fmt.Errorf("cannot start driver %q (%s): %s; %s%s", o.Name, o.Path, why, remedy, words.quote())
 }
@@ -213,6 +217,10 @@ func (p *Process) explain(ctx context.Context, o Options, err error, words *said
 // Bind hands the driver the Runner callback; needed once, before any call of
 // a snapshot driver.
 func (p *Process) Bind(ctx context.Context) error { return p.client.bind(ctx) }
+
+// Mask has every error of the driver's calls rewritten, to keep secrets out of
+// them.
+func (p *Process) Mask(mask func(string) string) { p.client.mask.Store(&mask) }
 
 // Driver returns what both kinds share.
 func (p *Process) Driver() driver.Driver { return p.client }
@@ -240,6 +248,18 @@ func (p *Process) Exit() string {
 		return c.exit
 	}
 	return ""
+}
+
+// gone is Exit for those who saw the connection break: the end of the process
+// becomes visible only a moment later.
+func (p *Process) gone() string {
+	if c := p.child.Load(); c != nil {
+		select {
+		case <-c.exited:
+		case <-time.After(drainFor):
+		}
+	}
+	return p.Exit()
 }
 
 // Kill ends the process group at once. Calls in flight fail as outcome unknown.
