@@ -86,8 +86,11 @@ type Target struct {
 	Apps     []AppChange            `json:",omitempty"`
 	Warnings []Problem              `json:",omitempty"`
 	Subject  driver.Subject         // what snapshots are of
-	Expect   Expect                 // what must still hold when apply begins
-	Steps    []Step                 // in order
+	// Subjects are the instances' subjects, by name, when the target is a host
+	// with several instances: its snapshot steps name one of them.
+	Subjects map[string]driver.Subject `json:",omitempty"`
+	Expect   Expect                    // what must still hold when apply begins
+	Steps    []Step                    // in order
 	// Undo are the steps that take the target back, in order. One is run when
 	// any step it undoes was started.
 	Undo []Step

@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// Bounds of PHP's memory limit in MiB: below the first an upgrade dies, below
+// the second Nextcloud's own manual warns.
+const (
+	leastMemory = 128
+	usualMemory = 512
+)
+
+// checkPHP holds the command line's PHP, and the web's, against every tree on
+// the way.
+func (l *look) checkPHP() {
+	php := l.seen.PHP
+	if len(l.hops) > 0 {
+		after := phpAfter(php.Version, l.packed)
+		if php.Version != "" && !l.refusedPHP("the command line's PHP "+php.Path, after) &&
+			php.Web != "" && majorMinor(php.Web) != majorMinor(php.Version) {
+			l.refusedPHP("the web's PHP", php.Web)
+		}
+		if missing := nextcloud.MissingModules(php.Modules); len(php.Modules) > 0 && len(missing) > 0 {
+			l.block(problem("php_modules", "PHP modules are missing",
+				fmt.Sprintf("%s lacks %s", php.Path, strings.Join(missing, ", ")), "install them for PHP "+majorMinor(php.Version)+", then plan again"))
+		}
+		for _, h := range l.hops {
+			if _, ok := nextcloud.MajorOf(h.To.Major()); !ok {
+				l.warn(problem("major_unknown", fmt.Sprintf("what %d requires is not in ncfleet's table", h.To.Major()),
+					"the table is of "+nextcloud.TableDate, "read the release notes, and try it on a canary"))
+			}
+		}
+	}
+	if php.Web != "" && majorMinor(php.Web) != majorMinor(php.Version) {
+		l.warn(problem("php_differs", "the command line and the web use different PHP versions",
+			fmt.Sprintf("%s is %s, the web runs %s", php.Path, php.Version, php.Web),
+			fmt.Sprintf("set php = \"/usr/bin/php%s\" in the nextcloud block", majorMinor(php.Web))))
+	}
+	l.checkMemory()
+}
+
+func (l *look) checkMemory() {
+	limit, ok := megabytes(l.seen.PHP.MemoryLimit)
+	if !ok || limit >= usualMemory {
+		return
+	}
+	p := problem("php_memory", "PHP's memory limit is low",
+		fmt.Sprintf("%s has memory_limit = %s; Nextcloud asks for %dM", l.seen.PHP.Path, l.seen.PHP.MemoryLimit, usualMemory),
+		fmt.Sprintf("set memory_limit = %dM in the command line's php.ini", usualMemory))
+	if limit < leastMemory {
+		l.block(p)
+		return
+	}
+	l.warn(p)
+}
+
+// refusedPHP blocks when a tree on the way does not run on that PHP.
+func (l *look) refusedPHP(which, version string) bool {
+	c := nextcloud.CheckPHP(l.seen.Code, l.path(), version)
+	if c == nil {
+		return false
+	}
+	code, verb := "php_too_new", "older PHP beside it"
+	if c.TooOld {
+		code, verb = "php_too_old", "newer PHP"
+	}
+	low, high, common := nextcloud.CommonPHP(l.seen.Code, l.path())
+	var ways []string
+	if c.TooOld && common {
+		ways = append(ways, "upgrade PHP first, `system { upgrades = [\"php\"] }`")
+	}
+	if common {
+		ways = append(ways, fmt.Sprintf("install a %s (%s) and set php = … in the nextcloud block", verb, phpBounds(low, high)))
+	}
+	if !c.Reach.Zero() {
+		ways = append(ways, fmt.Sprintf("go to %d first, `core { to = \"%d\" }`, then upgrade PHP", c.Reach.Major(), c.Reach.Major()))
+	}
+	if len(ways) == 0 {
+		ways = append(ways, "no single PHP runs every release on the way: go in two rollouts, with an upgrade of PHP between")
+	}
+	l.block(problem(code, fmt.Sprintf("%d needs PHP %s; this host runs %s", c.Major.Number, c.Major.PHPRange(), version),
+		fmt.Sprintf("%s is %s; %s → %s needs a PHP that every release on the way accepts, the one that is left too (source: %s)",
+			which, version, l.seen.Code, l.to(), c.Major.PHPSource),
+		strings.Join(ways, ", or ")+", then plan again"))
+	return true
+}
+
+func phpBounds(low, high [2]int) string {
+	if low == high {
+		return fmt.Sprintf("%d.%d", low[0], low[1])
+	}
+	return fmt.Sprintf("%d.%d–%d.%d", low[0], low[1], high[0], high[1])
+}
+
+// checkTools looks for the program that dumps the database. A snapshot of the
+// whole machine needs none.
+func (l *look) checkTools() {
+	if l.facts.Tools == nil || captures(l.in.Coverage[l.ref.Name], driver.Place{Part: driver.PartSystem, Path: "/"}) {
+		return
+	}
+	tools := map[string][]string{"mysql": {"mariadb-dump", "mysqldump"}, "pgsql": {"pg_dump"}}[l.seen.Database.Kind]
+	for _, t := range tools {
+		if l.facts.Tools[t] != "" {
+			return
+		}
+	}
+	if len(tools) > 0 {
+		l.block(problem("dump_tool_missing", "the database cannot be dumped",
+			fmt.Sprintf("neither of %s was found on the host", strings.Join(tools, ", ")), "install the client programs of "+l.seen.Database.Server))
+	}
+}
+
+// checkCoverage demands that a snapshot captures every place that an upgrade
+// writes. Users' files are not written by one; nor is object storage.
+func (l *look) checkCoverage(packages bool) {
+	if l.seen == nil {
+		return
+	}
+	subject := subjectOf(l.host, l.inst, l.seen, packages)
+	c, ok := l.in.Coverage[l.ref.Name]
+	if !ok {
+		l.block(problem("coverage_unknown", "no snapshot driver says what it would capture",
+			fmt.Sprintf("host %s, snapshot driver %q, instance %s", l.host.Name, l.host.Snapshot, l.ref.Name),
+			"set snapshot = \"archive\" in the host block, then plan again"))
+		return
+	}
+	for _, p := range subject.Places {
+		if captures(c, p) {
+			continue
+		}
+		why := holeReason(c, p)
+		switch p.Part {
+		case driver.PartCode, driver.PartConfig, driver.PartApps, driver.PartDatabase:
+			l.block(problem("snapshot_hole", fmt.Sprintf("the snapshot would not hold the %s", p.Part),
+				fmt.Sprintf("%s: %s; without it there is no way back", place(p), why),
+				fmt.Sprintf("correct the block of driver \"snapshot\" %q, or use one that captures it", l.host.Snapshot)))
+		case driver.PartObjects:
+			l.warn(problem("object_storage", "users' files lie in object storage",
+				fmt.Sprintf("%s: no snapshot holds it; an upgrade does not write there", place(p)), "nothing to do; keep the bucket's versioning on"))
+		case driver.PartSystem:
+			l.warn(systemHole(l.host.Snapshot))
+		case driver.PartData:
+		}
+	}
+}
+
+func systemHole(snapshot string) Problem {
+	return problem("system_not_captured", "updated packages cannot be taken back",
+		fmt.Sprintf("snapshot driver %q does not hold the operating system; after a failure packages are only brought to rest", snapshot),
+		"nothing to do, or use a snapshot driver of the whole machine")
+}
+
+// checkHostAlone warns when the packages of a host without instances have no
+// way back.
+func (l *look) checkHostAlone() {
+	if len(l.inside) == 0 && len(l.sel.Changes) > 0 && !l.systemCaptured() {
+		l.warn(systemHole(l.host.Snapshot))
+	}
+}
+
+// systemCaptured reports whether a rollback takes packages back too.
+func (l *look) systemCaptured() bool {
+	system := driver.Place{Part: driver.PartSystem, Path: "/"}
+	for _, in := range l.inside {
+		if !captures(l.in.Coverage[in.ref.Name], system) {
+			return false
+		}
+	}
+	return len(l.inside) > 0 || captures(l.in.Coverage[l.ref.Name], system)
+}
+
+func captures(c driver.Coverage, p driver.Place) bool {
+	for _, got := range c.Captured {
+		if got.Part == p.Part && (got.Path == p.Path || p.Path == "" || got.Path != "" && within(p.Path, got.Path)) {
+			return true
+		}
+	}
+	return false
+}
+
+func holeReason(c driver.Coverage, p driver.Place) string {
+	for _, h := range c.Missing {
+		if h.Place.Part == p.Part && (h.Place.Path == p.Path || h.Place.Path == "") {
+			return h.Reason
+		}
+	}
+	return "the driver does not name it"
+}
+
+func place(p driver.Place) string {
+	switch {
+	case p.Path == "":
+		return p.Detail
+	case p.Detail == "":
+		return p.Path
+	}
+	return p.Path + " (" + p.Detail + ")"
+}
+
+// checkSurroundings warns of what is worth knowing and stops nothing.
+func (l *look) checkSurroundings() {
+	s := l.seen
+	if m, ok := nextcloud.MajorOf(l.to().Major()); ok && len(l.hops) > 0 {
+		if w := m.DatabaseWarning(s.Database.Server, s.Database.Version); w != "" {
+			l.warn(problem("database_version", "the database is not a supported version", w+" (source: "+m.DatabaseSource+")",
+				"Nextcloud itself only warns; plan an upgrade of the database"))
+		}
+	}
+	if s.Settings.Cluster {
+		l.warn(problem("cluster", "other web hosts may serve this instance",
+			"config.php locks through a Redis on another host", "make sure that no other host has this code tree, or upgrade them together by hand"))
+	}
+	if l.inst != nil && l.inst.URL == "" && l.in.Rollout.Gate.OutsideVerify != "off" {
+		l.warn(problem("no_url", "the instance cannot be seen from outside", "its nextcloud block has no url", "add url = \"https://…\" so that closing and opening are seen as users see them"))
+	}
+}
