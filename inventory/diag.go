@@ -37,6 +37,7 @@ type Diagnostic struct {
 	where    string // `host "cloud-07"`
 	snippet  string // the line in question, credentials masked
 	from, to int    // byte offsets of the marked part in snippet
+	conceal  bool   // the marked part may be a secret's value
 }
 
 // String is the diagnostic on one line.
@@ -181,6 +182,9 @@ func (c *collector) add(severity Severity, rng hcl.Range, where, summary, detail
 	c.spans = append(c.spans, rng)
 }
 
+// concealLast keeps the newest diagnostic from quoting what it marks.
+func (c *collector) concealLast() { c.list[len(c.list)-1].conceal = true }
+
 // finish quotes the lines and sorts.
 func (c *collector) finish(sources []*source) Diagnostics {
 	bytesOf := map[string][]byte{}
@@ -227,13 +231,17 @@ func (d *Diagnostic) quote(src []byte, rng hcl.Range) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	d.snippet = line
 	d.from = min(at-begin, len(line))
 	d.to = min(max(d.from, rng.End.Byte-begin), len(line))
+	if d.conceal {
+		line = line[:d.from] + strings.Repeat("*", d.to-d.from) + line[d.to:]
+	}
+	d.snippet = line
 }
 
 var (
 	credentialLiteral = regexp.MustCompile(`(?i)[\w-]*(?:pass|pasw|secret|token|credential|api_?key|private)[\w-]*"?\s*[=:]\s*"((?:[^"\\]|\\.)*)`)
+	urlPassword       = regexp.MustCompile(`://[^/@\s":]*:([^@/\s"]*)@`)
 	secretArgument    = regexp.MustCompile(`secret\(\s*\\?"((?:[^"\\]|\\.)*)`)
 )
 
@@ -243,6 +251,9 @@ var (
 func maskCredentials(line []byte) []byte {
 	out := append([]byte(nil), line...)
 	for _, m := range credentialLiteral.FindAllSubmatchIndex(line, -1) {
+		star(out[m[2]:m[3]])
+	}
+	for _, m := range urlPassword.FindAllSubmatchIndex(line, -1) {
 		star(out[m[2]:m[3]])
 	}
 	for _, m := range secretArgument.FindAllSubmatchIndex(line, -1) {

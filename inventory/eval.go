@@ -78,7 +78,7 @@ func (s scope) bad(name, summary, detail string) {
 func (s scope) wrongType(name string, v cty.Value, takes string) {
 	if holdsSecret(v.Type()) {
 		s.bad(name, "A secret cannot stand here",
-			fmt.Sprintf("%q takes %s, which is shown in plans and logs. Secrets are taken by sudo_password, key_passphrase, probe_password and by the attributes of driver blocks.", name, takes))
+			fmt.Sprintf("%q takes %s, and plans and logs show what stands there. Secrets are taken by sudo_password, key_passphrase, probe_password and by the attributes of driver blocks.", name, takes))
 		return
 	}
 	s.bad(name, "Wrong type for "+name, fmt.Sprintf("%q takes %s, not %s.", name, takes, article(v.Type().FriendlyName())))
@@ -88,6 +88,8 @@ func article(noun string) string {
 	switch {
 	case noun == "bool":
 		return "true or false"
+	case noun == "dynamic":
+		return "null"
 	case strings.ContainsRune("aeiou", rune(noun[0])):
 		return "an " + noun
 	default:

@@ -53,7 +53,7 @@ func (l *loader) badReference(t hcl.Traversal, ctx *hcl.EvalContext) (summary, d
 			return "host is not known here", "host stands for each host in turn, in the hosts attribute of group, rollout and wave blocks only."
 		}
 	default:
-		return "Unknown name", fmt.Sprintf("Nothing is called %s here. A word is written in quotes: %q. References begin with var., local., each. or host..%s",
+		return "Unknown name", fmt.Sprintf("Nothing is called %s here. A word is written in quotes: %q. A reference begins with var, local, each or host and a dot.%s",
 			root, root, suggest(root, []string{"var", "local", "each", "host"}))
 	}
 	return "", ""

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -65,6 +66,12 @@ func (s *source) functions(l *loader) map[string]function.Function {
 			},
 		}),
 	}
+}
+
+func (l *loader) functionNames() []string {
+	names := append(sortedKeys(l.base.Functions), "file", "secret")
+	sort.Strings(names)
+	return names
 }
 
 // include reads a file once for file(); its bytes count towards the digest.

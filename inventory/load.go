@@ -231,11 +231,11 @@ func (l *loader) reportHCL(diags hcl.Diagnostics, fallback hcl.Range, where stri
 		if d.Severity == hcl.DiagWarning {
 			severity = SeverityWarning
 		}
-		l.diags.add(severity, rng, where, d.Summary, d.Detail+hint(d, where, known))
+		l.diags.add(severity, rng, where, d.Summary, d.Detail+l.hint(d, where, known))
 	}
 }
 
-func hint(d *hcl.Diagnostic, where string, known []string) string {
+func (l *loader) hint(d *hcl.Diagnostic, where string, known []string) string {
 	switch d.Summary {
 	case "Unsupported argument", "Unsupported block type", "Extraneous JSON object property":
 		if len(known) == 0 {
@@ -245,6 +245,10 @@ func hint(d *hcl.Diagnostic, where string, known []string) string {
 			where = "An inventory file"
 		}
 		return fmt.Sprintf("\n%s knows: %s.", strings.ToUpper(where[:1])+where[1:], strings.Join(known, ", "))
+	case "Call to unknown function":
+		if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d); ok && !strings.Contains(d.Detail, "Did you mean") {
+			return suggest(extra.CalledFunctionName(), l.functionNames())
+		}
 	case "Invalid template interpolation value":
 		if strings.Contains(d.Detail, errSecretAsText.Error()) {
 			return "\nWrite the reference without quotes and braces around it."

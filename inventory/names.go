@@ -147,6 +147,7 @@ func (l *loader) secretVariable(s scope, given string, isGiven bool, fallback ct
 	out, err := s.sec.src.parseSecret(ref)
 	if err != nil {
 		s.bad("default", "Not a secret reference", upperFirst(err.Error())+".")
+		l.diags.concealLast()
 		return cty.DynamicVal
 	}
 	return secretValue(out)

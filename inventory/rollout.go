@@ -37,6 +37,7 @@ func (l *loader) readRollouts() []Rollout {
 }
 
 func (s scope) rollout() Rollout {
+	before := len(s.l.diags.list)
 	r := Rollout{Name: s.sec.label, Range: s.l.place(s.sec.rng), MaxUnavailable: Amount{Count: 1}}
 	selected, ok := s.l.hosts, true
 	if s.sec.attrs["hosts"] != nil {
@@ -64,7 +65,8 @@ func (s scope) rollout() Rollout {
 	r.Window = s.window()
 	r.Gate = s.gate()
 	r.Waves = s.waves(selected, ok)
-	if r.System.Level == "none" && len(r.System.Upgrades) == 0 && r.Core.To == "" && r.Apps.Update == "none" {
+	sound := len(s.l.diags.list) == before
+	if sound && r.System.Level == "none" && len(r.System.Upgrades) == 0 && r.Core.To == "" && r.Apps.Update == "none" {
 		s.l.warn(s.sec.rng, s.what, "Rollout without a goal",
 			`It changes nothing. Write core { to = "…" }, system { level = "security" } or apps { update = "all" }.`)
 	}
@@ -271,8 +273,8 @@ func (s scope) amount(name string, least int) (Amount, bool) {
 		s.wrongType(name, v, `a whole number or a percentage such as "25%"`)
 		return Amount{}, false
 	}
-	if digits, isPercent := strings.CutSuffix(got, "%"); isPercent {
-		p, ok := s.percentage(name, digits, least > 0)
+	if strings.HasSuffix(got, "%") {
+		p, ok := s.percentage(name, got, least > 0)
 		return Amount{Percent: p, IsPercent: true}, ok
 	}
 	n, err := strconv.Atoi(got)
@@ -283,16 +285,16 @@ func (s scope) amount(name string, least int) (Amount, bool) {
 	return Amount{Count: n}, true
 }
 
-// percentage judges the digits of a percentage: above 0 (or 0 itself unless
+// percentage judges a percentage, with or without its sign: above 0 (or 0 itself unless
 // positive) and up to 100.
-func (s scope) percentage(name, digits string, positive bool) (float64, bool) {
-	p, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+func (s scope) percentage(name, got string, positive bool) (float64, bool) {
+	p, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(got, "%")), 64)
 	from := "0"
 	if positive {
 		from = "above 0"
 	}
 	if err != nil || math.IsNaN(p) || p < 0 || p > 100 || (positive && p == 0) {
-		s.bad(name, "Percentage out of range", fmt.Sprintf("%q takes a percentage from %s to 100, not %q.", name, from, digits+"%"))
+		s.bad(name, "Percentage out of range", fmt.Sprintf("%q takes a percentage from %s to 100, not %q.", name, from, got))
 		return 0, false
 	}
 	return p, true

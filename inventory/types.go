@@ -94,7 +94,7 @@ type Host struct {
 	SSH       SSH      // merged: file, group, host
 	Packages  string   // package driver's name, "" = found by the survey
 	Snapshot  string   // snapshot driver's name
-	StateDir  string   // the controller's folder on the host
+	StateDir  string   // the controller's folder on the host (default DefaultStateDir)
 	Instances []Instance
 	Range     Range
 }
@@ -140,23 +140,24 @@ type Rollout struct {
 
 // System is the goal for the host's packages.
 type System struct {
-	Level    string   // "none" (default), "security" or "update"
-	Upgrades []string // products whose next major is wanted: "php", "mariadb" …
-	Refresh  bool     // renew the package index in the survey (default true)
-	Reboot   string   // "never" (default) or "if_required"
-	Timeout  time.Duration
+	Level    string        // "none" (default), "security" or "update"
+	Upgrades []string      // products whose next major is wanted: "php", "mariadb" …
+	Refresh  bool          // renew the package index in the survey (default true)
+	Reboot   string        // "never" (default) or "if_required"
+	Timeout  time.Duration // default DefaultSystemTimeout
 }
 
 // Core is the goal for Nextcloud itself.
 type Core struct {
 	To string // "" = leave alone; "29" newest known of the major; "29.0.1" exactly
 	// Source is where releases come from: an https URL of the official layout,
-	// a mirror's URL or a folder. Transfer "push" sends the archive over SSH,
+	// a mirror's URL or a folder (absolute); DefaultSource when To is given
+	// without it. Transfer "push" sends the archive over SSH,
 	// "fetch" lets the host download it.
 	Source    string
 	Transfer  string
-	Integrity string // "strict" (default): every file as signed; "warn": differences are shown, not refused
-	Timeout   time.Duration
+	Integrity string        // "strict" (default): every file as signed; "warn": differences are shown, not refused
+	Timeout   time.Duration // default DefaultCoreTimeout
 }
 
 // Apps is the goal for apps.
@@ -194,12 +195,12 @@ type Window struct {
 
 // Gate tunes what is checked before users are let in.
 type Gate struct {
-	WebDAV        string   // "required" (default) or "off"
-	SetupChecks   string   // "compare" (default) or "off"
-	Log           string   // "fatal" (default) or "off"
-	Pages         []string // further paths that must answer 200
-	Timeout       time.Duration
-	IgnoreChecks  []string // setup check classes that never hold
-	OutsideVerify string   // "required" (default) or "off": look at the URL from the controller after opening
-	OnHold        string   // "halt" (default) or "rollback"
+	WebDAV        string        // "required" (default) or "off"
+	SetupChecks   string        // "compare" (default) or "off"
+	Log           string        // "fatal" (default) or "off"
+	Pages         []string      // further paths that must answer 200
+	Timeout       time.Duration // default DefaultGateTimeout
+	IgnoreChecks  []string      // setup check classes that never hold
+	OutsideVerify string        // "required" (default) or "off": look at the URL from the controller after opening
+	OnHold        string        // "halt" (default) or "rollback"
 }

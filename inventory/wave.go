@@ -25,10 +25,10 @@ func (a Amount) String() string {
 	return strconv.Itoa(a.Count)
 }
 
-// percentOf rounds down. The added millionth keeps 29% of 100 from becoming 28
+// percentOf rounds down. The added billionth keeps 29% of 100 from becoming 28
 // because 0.29 has no exact binary form.
 func percentOf(percent float64, total int) int {
-	return int(math.Floor(percent*float64(total)/100 + 1e-6))
+	return int(math.Floor(percent*float64(total)/100 + 1e-9))
 }
 
 // waveShare is how many hosts a wave of a percentage takes: of all hosts of
@@ -160,7 +160,7 @@ func (s scope) choose(way string, selected []*hostDraft) (matched []*hostDraft, 
 			s.wrongType("percent", v, "a number from above 0 to 100")
 			return nil, 0, "", false
 		}
-		p, ok := s.percentage("percent", strings.TrimSuffix(digits, "%"), true)
+		p, ok := s.percentage("percent", digits, true)
 		return selected, waveShare(p, len(selected)), Amount{Percent: p, IsPercent: true}.String(), ok
 	case "rest":
 		rest, given := s.flag("rest")

@@ -1,0 +1,17 @@
+host "a" {
+  nextcloud "main" {
+  }
+}
+host "b" {
+  address = null
+}
+group "g" {
+}
+rollout "r" {
+  wave "w" {
+  }
+  spread {
+  }
+  window {
+  }
+}
