@@ -1,0 +1,248 @@
+package apt
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+
+	debversion "github.com/knqyf263/go-deb-version"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// readings are the results by what they are of.
+type readings struct {
+	refresh                                  *driver.Result
+	upgrade, full, status, holds, audit, box driver.Result
+}
+
+func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, error) {
+	want := 6
+	if r.Refresh {
+		want++
+	}
+	if len(results) != want {
+		return readings{}, driver.Errorf(driver.Permanent, "cannot read apt's facts: %d results for %d probes", len(results), want)
+	}
+	var got readings
+	if r.Refresh {
+		got.refresh, results = &results[0], results[1:]
+	}
+	got.upgrade, got.full, got.status, got.holds, got.audit, got.box =
+		results[0], results[1], results[2], results[3], results[4], results[5]
+	return got, nil
+}
+
+// Facts reads the results of the probes.
+func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.Result) (driver.PackageFacts, error) {
+	var f driver.PackageFacts
+	in, err := sortResults(r, results)
+	if err != nil {
+		return f, err
+	}
+	installed, broken, err := readStatus(in.status)
+	if err != nil {
+		return f, err
+	}
+	f.Broken = broken
+	readHost(&f, string(in.box.Stdout))
+	if in.box.Exit != 0 || !strings.HasSuffix(strings.TrimSpace(string(in.box.Stdout)), "end") {
+		f.Problems = append(f.Problems, "locks and a wanted reboot are unknown: "+firstLine(in.box.Stderr, "the probe gave no answer"))
+	}
+	if in.refresh != nil {
+		f.Problems = append(f.Problems, complaints("the package index cannot be renewed (apt-get update)", *in.refresh)...)
+	}
+	f.Problems = append(f.Problems, complaints("apt-get upgrade cannot be simulated", in.upgrade)...)
+	f.Problems = append(f.Problems, complaints("apt-get dist-upgrade cannot be simulated", in.full)...)
+	if text := strings.TrimSpace(string(in.audit.Stdout)); text != "" && len(f.Broken) == 0 {
+		f.Problems = append(f.Problems, "dpkg --audit: "+firstLine([]byte(text), ""))
+	}
+	for _, res := range results {
+		if holder := lockHolder(string(res.Stdout) + "\n" + string(res.Stderr)); holder != "" && f.Lock == "" {
+			f.Lock = holder
+		}
+	}
+	f.Pending = pending(in, installed, r.Upgrades)
+	f.Problems = slices.Compact(f.Problems)
+	return f, nil
+}
+
+// pending merges both simulations into one sorted list.
+func pending(in readings, installed map[string]string, upgrades []string) []driver.PackageChange {
+	some, all := readSimulation(string(in.upgrade.Stdout)), readSimulation(string(in.full.Stdout))
+	held := map[string]bool{}
+	for _, name := range strings.Fields(string(in.holds.Stdout)) {
+		held[name] = true
+	}
+	majors := installedMajors(installed)
+	changes := map[string]driver.PackageChange{}
+	for name, c := range all.changes {
+		if _, ok := some.changes[name]; !ok && !c.Held {
+			c.Held, c.Reason = true, "kept back: it needs changes that apt-get upgrade does not make"
+			if len(all.removed) > 0 {
+				c.Reason = "kept back: together with it " + list(all.removed, 3) + " would be removed"
+			}
+		}
+		changes[name] = c
+	}
+	for name, c := range some.changes {
+		changes[name] = c
+	}
+	for _, name := range all.removed {
+		changes[name] = driver.PackageChange{Name: name, From: installed[name], Change: driver.ChangeRemove, Held: true, Reason: "packages are never removed"}
+	}
+	for _, sim := range []simulation{some, all} {
+		for name, kept := range sim.kept {
+			if _, ok := changes[name]; ok {
+				continue
+			}
+			if kept.From == "" {
+				kept.From = installed[name]
+			}
+			kept.Name, kept.Held = name, true
+			if held[name] || held[base(name)] {
+				kept.Reason = "on hold (apt-mark hold)"
+			}
+			changes[name] = kept
+		}
+	}
+	list := make([]driver.PackageChange, 0, len(changes))
+	for _, c := range changes {
+		list = append(list, c)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	for i := range list {
+		judge(&list[i], majors)
+	}
+	holdUpgrades(list, upgrades)
+	return list
+}
+
+// judge classifies one change and holds back what goes down.
+func judge(c *driver.PackageChange, majors map[string]map[string]bool) {
+	if c.Change == driver.ChangeRemove {
+		return
+	}
+	why := c.Reason
+	classify(c, majors)
+	if why != "" {
+		c.Reason = why
+	}
+	if c.From != "" && c.To != "" && less(c.To, c.From) {
+		c.Held, c.Reason = true, "it would be a downgrade"
+	}
+	if c.To == "" {
+		c.Held = true
+	}
+}
+
+// holdUpgrades holds every upgrade that the rollout does not name. With the
+// release of the system nothing else moves either: its parts belong together.
+func holdUpgrades(list []driver.PackageChange, named []string) {
+	var waiting []string
+	release := false
+	for i, c := range list {
+		if c.Change != driver.ChangeUpgrade || slices.Contains(named, c.Product) {
+			continue
+		}
+		if !slices.Contains(waiting, c.Product) {
+			waiting = append(waiting, c.Product)
+		}
+		release = release || c.Product == osProduct
+		if !c.Held {
+			list[i].Held = true
+			list[i].Reason = c.Reason + ": an upgrade, done only when the rollout names " + c.Product
+		}
+	}
+	for i, c := range list {
+		switch {
+		case c.Held:
+		case release:
+			list[i].Held, list[i].Reason = true, "the package sources are of the next release: part of an upgrade of the os, done only when the rollout names os"
+		case c.Change == driver.ChangeInstall && len(waiting) > 0:
+			// It may be a part of what waits. When another change needs it, apt
+			// installs it with that one.
+			list[i].Held, list[i].Reason = true, "new, perhaps for the waiting upgrade of "+strings.Join(waiting, ", ")
+		}
+	}
+}
+
+func installedMajors(installed map[string]string) map[string]map[string]bool {
+	majors := map[string]map[string]bool{}
+	for name, version := range installed {
+		product, major := productOf(name, version)
+		if product == "" || major == "" {
+			continue
+		}
+		if majors[product] == nil {
+			majors[product] = map[string]bool{}
+		}
+		majors[product][major] = true
+	}
+	return majors
+}
+
+func less(a, b string) bool {
+	va, errA := debversion.NewVersion(a)
+	vb, errB := debversion.NewVersion(b)
+	return errA == nil && errB == nil && va.LessThan(vb)
+}
+
+// base is a package's name without its architecture.
+func base(name string) string {
+	name, _, _ = strings.Cut(name, ":")
+	return name
+}
+
+func list(names []string, most int) string {
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+var lockLine = regexp.MustCompile(`(?:held by process (\d+)(?: \(([^)]*)\))?|locked by another process with pid (\d+))`)
+
+// lockHolder finds the process that apt or dpkg names as holding the lock.
+func lockHolder(text string) string {
+	m := lockLine.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return holder(m[1]+m[3], m[2])
+}
+
+func holder(pid, command string) string {
+	if command == "" {
+		return "process " + pid
+	}
+	return command + " (process " + pid + ")"
+}
+
+// complaints turns a failed command's errors into problems.
+func complaints(what string, r driver.Result) []string {
+	if r.Exit == 0 {
+		return nil
+	}
+	var found []string
+	for _, line := range strings.Split(string(r.Stderr)+"\n"+string(r.Stdout), "\n") {
+		if text, ok := strings.CutPrefix(line, "E: "); ok && len(found) < 5 {
+			found = append(found, what+": "+text)
+		}
+	}
+	if len(found) == 0 {
+		found = append(found, fmt.Sprintf("%s: exit status %d: %s", what, r.Exit, firstLine(r.Stderr, "no message")))
+	}
+	return found
+}
+
+func firstLine(b []byte, otherwise string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	if line == "" {
+		return otherwise
+	}
+	return line
+}

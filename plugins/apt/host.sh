@@ -1,0 +1,35 @@
+# Prints what no package tool tells, one "name value" per line: who holds a
+# lock, whether dpkg was interrupted, which kernels there are, a wanted reboot.
+set -u
+LC_ALL=C
+export LC_ALL
+main() {
+	admin=${DPKG_ADMINDIR:-/var/lib/dpkg}
+	if [ -r /proc/locks ]; then
+		for pid in $(awk '{ print $5 }' /proc/locks 2>/dev/null | sort -u); do
+			for fd in /proc/"$pid"/fd/*; do
+				case $(readlink "$fd" 2>/dev/null) in
+				"$admin"/lock | "$admin"/lock-frontend | */var/lib/apt/lists/lock | */var/cache/apt/archives/lock)
+					echo "lock $pid $(cat "/proc/$pid/comm" 2>/dev/null)"
+					break
+					;;
+				esac
+			done
+		done
+	fi
+	for file in "$admin"/updates/[0-9]*; do
+		if [ -e "$file" ]; then
+			echo "interrupted $file"
+			break
+		fi
+	done
+	for file in /run/reboot-required /var/run/reboot-required; do
+		if [ -e "$file" ]; then echo "reboot $file"; fi
+	done
+	echo "kernel $(uname -r)"
+	for file in /boot/vmlinuz-*; do
+		if [ -e "$file" ]; then echo "image ${file#/boot/vmlinuz-}"; fi
+	done
+	echo "end"
+}
+main "$@" </dev/null

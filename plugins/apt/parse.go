@@ -1,0 +1,141 @@
+package apt
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// simulation is what one apt-get -s run showed.
+type simulation struct {
+	changes map[string]driver.PackageChange // would be installed, by name
+	kept    map[string]driver.PackageChange // kept back or deferred
+	removed []string
+}
+
+// An Inst line: name, the installed version if any, then in parentheses the new
+// version, its origins and architecture; notes may follow.
+var instLine = regexp.MustCompile(`^Inst (\S+) (?:\[([^\]\s]+)\] )?\((\S+)(?: (.*?))? \[[^\]\s]+\]\)`)
+
+var security = regexp.MustCompile(`(?i)security`)
+
+// versionsLine is an entry of a section as Show-Versions prints it.
+var versionsLine = regexp.MustCompile(`^ +(\S+) \((\S+) => (\S+)\)$`)
+
+func readSimulation(text string) simulation {
+	s := simulation{changes: map[string]driver.PackageChange{}, kept: map[string]driver.PackageChange{}}
+	section := ""
+	for _, line := range strings.Split(text, "\n") {
+		line = strings.TrimRight(line, "\r")
+		if m := instLine.FindStringSubmatch(line); m != nil {
+			s.changes[m[1]] = driver.PackageChange{Name: m[1], From: m[2], To: m[3], Security: security.MatchString(m[4])}
+			continue
+		}
+		if rest, ok := strings.CutPrefix(line, "Remv "); ok {
+			if names := strings.Fields(rest); len(names) > 0 {
+				s.removed = append(s.removed, names[0])
+			}
+			continue
+		}
+		if !strings.HasPrefix(line, " ") {
+			section = line
+			continue
+		}
+		if reason := keptReason(section); reason != "" {
+			readKept(s.kept, line, reason)
+		}
+	}
+	return s
+}
+
+// keptReason says what a section's heading means for the packages below it.
+func keptReason(heading string) string {
+	switch {
+	case strings.Contains(heading, "kept back"):
+		return "kept back: its dependencies cannot be met without removing or adding packages"
+	case strings.Contains(heading, "phasing"):
+		return "the distribution rolls it out in phases and it is not this host's turn yet"
+	}
+	return ""
+}
+
+func readKept(kept map[string]driver.PackageChange, line, reason string) {
+	if m := versionsLine.FindStringSubmatch(line); m != nil {
+		kept[m[1]] = driver.PackageChange{Name: m[1], From: m[2], To: m[3], Reason: reason}
+		return
+	}
+	for _, name := range strings.Fields(line) {
+		if packageName.MatchString(name) {
+			kept[name] = driver.PackageChange{Name: name, Reason: reason}
+		}
+	}
+}
+
+// readStatus reads dpkg-query's lines: installed versions by name, and the
+// names of packages that are neither in nor out.
+func readStatus(r driver.Result) (map[string]string, []string, error) {
+	installed := map[string]string{}
+	var broken []string
+	for _, line := range strings.Split(string(r.Stdout), "\n") {
+		f := strings.Split(line, "\t")
+		if len(f) < 3 || len(f[2]) < 2 {
+			continue
+		}
+		switch f[2][1] {
+		case 'i':
+			installed[f[0]] = f[1]
+			if len(f[2]) > 2 && f[2][2] == 'R' {
+				broken = append(broken, f[0])
+			}
+		case 'n', 'c': // not installed, only its configuration left
+		default: // half installed, unpacked, half configured, triggers to do
+			installed[f[0]] = f[1]
+			broken = append(broken, f[0])
+		}
+	}
+	if len(installed) == 0 {
+		return nil, nil, driver.Errorf(driver.Permanent, "cannot read the installed packages: dpkg-query ended with status %d: %s", r.Exit, firstLine(r.Stderr, "it listed none"))
+	}
+	return installed, broken, nil
+}
+
+// readHost reads the host probe's lines.
+func readHost(f *driver.PackageFacts, text string) {
+	running, newest := "", ""
+	for _, line := range strings.Split(text, "\n") {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch name {
+		case "lock":
+			pid, command, _ := strings.Cut(value, " ")
+			if f.Lock == "" && pid != "" {
+				f.Lock = holder(pid, command)
+			}
+		case "interrupted":
+			f.Broken = append(f.Broken, "dpkg")
+			f.Problems = append(f.Problems, "dpkg was interrupted ("+value+" is there): run dpkg --configure -a")
+		case "reboot":
+			f.RebootRequired = true
+		case "kernel":
+			running = value
+		case "image":
+			// Only kernels of the running one's flavour can follow it.
+			if flavour(value) == flavour(running) && (newest == "" || less(newest, value)) {
+				newest = value
+			}
+		}
+	}
+	if running != "" && newest != "" && less(running, newest) {
+		f.RebootRequired = true
+	}
+}
+
+// flavour is the last part of a kernel's release: "amd64", "generic", "rt-amd64".
+var flavourPart = regexp.MustCompile(`-([a-z][a-z0-9-]*)$`)
+
+func flavour(release string) string {
+	if m := flavourPart.FindStringSubmatch(release); m != nil {
+		return m[1]
+	}
+	return ""
+}
