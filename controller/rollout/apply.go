@@ -51,6 +51,10 @@ func (s *State) apply(e Event) error {
 		return s.approve(e)
 	case EventRollback, EventHoldExpired:
 		return s.rollback(e)
+	case EventHalted:
+		s.HaltReason = e.Detail
+		s.cancelPrepared("the rollout halted: "+e.Detail, e)
+		return nil
 	case EventEnded:
 		s.Ended = Verdict(e.Detail)
 		return nil
@@ -234,7 +238,7 @@ func (s *State) Allows(e Event) error {
 	case EventRollback:
 		return s.mayRollback(e)
 	case EventStarted, EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused,
-		EventStepNever, EventHoldExpired, EventEnded, EventAttached:
+		EventStepNever, EventHoldExpired, EventHalted, EventEnded, EventAttached:
 	}
 	return fmt.Errorf("%q is not for operators to ask", e.Kind)
 }

@@ -25,6 +25,7 @@ const (
 	EventPaused      EventKind = "paused"          // Who, Detail
 	EventResumed     EventKind = "resumed"         // Who; also accepts the failures so far after a halt
 	EventAborted     EventKind = "aborted"         // Who, Detail
+	EventHalted      EventKind = "halted"          // Detail; nothing can go on without a decision
 	EventApproved    EventKind = "approved"        // Who, Wave or Target
 	EventRollback    EventKind = "rollback_asked"  // Who, Target, Detail
 	EventEnded       EventKind = "rollout_ended"   // Detail is the verdict

@@ -303,7 +303,9 @@ func (c *chooser) end() {
 	case c.Paused, c.holding, !c.d.Wake.IsZero():
 		return
 	default:
-		v, reason = Halted, "nothing more can start: failed targets use up what may be out of service"
+		c.d = Decision{Record: []Event{{At: c.now, Kind: EventHalted,
+			Detail: "nothing more can start: failed targets use up what may be out of service"}}}
+		return
 	}
 	e := Event{At: c.now, Kind: EventEnded, Detail: string(v)}
 	if reason != "" {
