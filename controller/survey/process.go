@@ -1,0 +1,276 @@
+package survey
+
+import (
+	"path"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+)
+
+// web is what serves PHP to the web on this host.
+type web struct {
+	masters   []fpmMaster
+	pools     map[int][]string // master's pid → uids of its pools
+	apache    string           // program of a running apache2 or httpd
+	hasModule bool             // mod_php is configured
+	module    string           // its version, "" unknown
+	builtin   map[string]bool  // uids that run PHP's own web server
+	snap      bool             // the nextcloud snap is there
+	units     map[string]bool  // unit → active
+}
+
+type fpmMaster struct {
+	pid     int
+	version string // "8.2", "8.2.36" or ""
+	title   string // the process's title, with the path of its configuration
+}
+
+// processes reads the running processes that matter.
+func (r *reader) processes() {
+	r.users = map[string]string{}
+	r.web.pools = map[int][]string{}
+	r.web.builtin = map[string]bool{}
+	r.web.units = map[string]bool{}
+	type found struct {
+		uid string
+		p   plan.Process
+	}
+	var all []found
+	records(r.parts["ps"].out, func(key, rest string) {
+		switch key {
+		case "user":
+			p := fields(rest, 2)
+			if r.users[p[0]] == "" {
+				r.users[p[0]] = p[1]
+			}
+		case "pool":
+			p := fields(rest, 3)
+			if pid, err := strconv.Atoi(p[0]); err == nil {
+				r.web.pools[pid] = append(r.web.pools[pid], p[1])
+			}
+		case "fpm":
+			p := fields(rest, 3)
+			if pid, err := strconv.Atoi(p[0]); err == nil {
+				r.web.masters = append(r.web.masters, fpmMaster{pid, strings.Trim(p[1], "-"), p[2]})
+			}
+		case "apache":
+			r.web.apache = path.Base(fields(rest, 2)[1])
+		case "proc":
+			p := fields(rest, 4)
+			pid, err := strconv.Atoi(p[0])
+			if err != nil {
+				return
+			}
+			command := strings.TrimSpace(p[3])
+			words := strings.Fields(command)
+			if isBuiltinServer(words) {
+				r.web.builtin[p[2]] = true
+			}
+			if kind := processKind(words); kind != "" {
+				all = append(all, found{p[2], plan.Process{PID: pid, Kind: kind, Command: clip(command, 300)}})
+			}
+		}
+	})
+	for _, f := range all {
+		f.p.User = r.userName(f.uid)
+		if f.p.Kind == "watchtower" {
+			r.facts.Rivals = append(r.facts.Rivals, plan.Rival{Kind: "process", Name: "watchtower",
+				Line: f.p.Command, Active: true})
+			continue
+		}
+		r.facts.Processes = append(r.facts.Processes, f.p)
+	}
+	sort.Slice(r.facts.Processes, func(i, j int) bool { return r.facts.Processes[i].PID < r.facts.Processes[j].PID })
+}
+
+func (r *reader) userName(uid string) string {
+	if n := r.users[uid]; n != "" {
+		return n
+	}
+	return uid
+}
+
+// packageTools are programs that change packages. The one that only waits for
+// a shutdown is not among them.
+var packageTools = map[string]bool{
+	"apt": true, "apt-get": true, "aptitude": true, "nala": true, "dpkg": true,
+	"apt.systemd.daily": true, "unattended-upgrade": true, "unattended-upgrades": true,
+	"dnf": true, "dnf-3": true, "dnf5": true, "yum": true, "dnf-automatic": true,
+	"zypper": true, "apk": true,
+}
+
+// processKind says what must not be disturbed: "occ", "cron", "updater",
+// "packages"; "watchtower" is a rival; "" is none of our business.
+func processKind(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	program := path.Base(words[0])
+	if program == "watchtower" {
+		return "watchtower"
+	}
+	if packageTools[program] {
+		return "packages"
+	}
+	if interpreter(program) && len(words) > 1 {
+		for _, w := range words[1:] {
+			if !strings.HasPrefix(w, "-") {
+				if packageTools[path.Base(w)] {
+					return "packages"
+				}
+				break
+			}
+		}
+	}
+	isPHP := strings.HasPrefix(program, "php") && !strings.HasPrefix(program, "php-fpm")
+	if !isPHP && program != "occ" && program != "updater.phar" {
+		return ""
+	}
+	for _, w := range words {
+		switch path.Base(w) {
+		case "updater.phar":
+			return "updater"
+		case "occ":
+			return "occ"
+		case "cron.php":
+			return "cron"
+		}
+	}
+	return ""
+}
+
+func interpreter(program string) bool {
+	return strings.HasPrefix(program, "python") || program == "sh" || program == "dash" ||
+		program == "bash" || program == "perl"
+}
+
+func isBuiltinServer(words []string) bool {
+	if len(words) == 0 || !strings.HasPrefix(path.Base(words[0]), "php") {
+		return false
+	}
+	for _, w := range words[1:] {
+		if w == "-S" || strings.HasPrefix(w, "--server") {
+			return true
+		}
+	}
+	return false
+}
+
+// reload returns what makes the PHP that serves the user's site forget old
+// code, and its version. Masters of FPM are matched by the user of their
+// pools; a pool that starts its processes on demand shows none, so without a
+// match every master that shows no pool is taken, and else every master: one
+// reload too many costs a moment, one too few serves old code on a new tree.
+func (r *reader) reload(uid string) (argv [][]string, version string) {
+	masters := r.mastersOf(uid)
+	if len(masters) == 0 && r.web.builtin[uid] {
+		return nil, ""
+	}
+	module := r.web.hasModule && r.web.apache != ""
+	if len(masters) == 0 && !module {
+		masters = r.idleMasters()
+	}
+	for _, m := range masters {
+		a := m.reload()
+		if unit := r.fpmUnit(m.version); unit != "" {
+			a = []string{"systemctl", "reload", unit}
+		}
+		argv = appendArgv(argv, a)
+		version = m.version
+	}
+	if len(masters) == 0 && module {
+		a := []string{"apachectl", "graceful"}
+		if unit := r.web.apache + ".service"; r.facts.Systemd && r.web.units[unit] {
+			a = []string{"systemctl", "reload", unit}
+		}
+		return [][]string{a}, r.web.module
+	}
+	return argv, version
+}
+
+func (r *reader) mastersOf(uid string) []fpmMaster {
+	var out []fpmMaster
+	for _, m := range r.web.masters {
+		for _, u := range r.web.pools[m.pid] {
+			if u == uid {
+				out = append(out, m)
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (r *reader) idleMasters() []fpmMaster {
+	var out []fpmMaster
+	for _, m := range r.web.masters {
+		if len(r.web.pools[m.pid]) == 0 {
+			out = append(out, m)
+		}
+	}
+	if len(out) == 0 {
+		return r.web.masters
+	}
+	return out
+}
+
+// fpmUnit names the active unit of FPM of that version, "" when there is none.
+func (r *reader) fpmUnit(version string) string {
+	if !r.facts.Systemd {
+		return ""
+	}
+	short := majorMinor(version)
+	for _, unit := range []string{"php" + short + "-fpm.service", "php" + strings.ReplaceAll(short, ".", "") + "-php-fpm.service", "php-fpm.service"} {
+		if r.web.units[unit] {
+			return unit
+		}
+	}
+	return ""
+}
+
+// reloadByTitle signals the master that bears a title now; its process id may
+// have changed since the survey.
+const reloadByTitle = `for p in /proc/[0-9]*; do c=; { IFS= read -r c <"$p/cmdline"; } 2>/dev/null; ` +
+	`[ "$c" = "$1" ] && kill -USR2 "${p#/proc/}" && found=1; done; [ "${found:-}" ]`
+
+func (m fpmMaster) reload() []string {
+	return []string{"sh", "-c", reloadByTitle, "reload-php-fpm", m.title}
+}
+
+func appendArgv(list [][]string, argv []string) [][]string {
+	for _, a := range list {
+		if strings.Join(a, "\x00") == strings.Join(argv, "\x00") {
+			return list
+		}
+	}
+	return append(list, argv)
+}
+
+// majorMinor shortens "8.2.36" to "8.2".
+func majorMinor(v string) string {
+	p := strings.SplitN(v, ".", 3)
+	if len(p) < 2 {
+		return v
+	}
+	return p[0] + "." + p[1]
+}
+
+// phpVersionIn finds "8.2" in "php8.2.load", "" when there is none.
+func phpVersionIn(name string) string {
+	v := strings.TrimFunc(name, func(c rune) bool { return (c < '0' || c > '9') })
+	if v != "" && strings.Trim(v, "0123456789.") == "" && strings.Contains(v, ".") {
+		return v
+	}
+	return ""
+}
+
+// clip shortens s to n bytes for people.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,145 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// Remote runs the survey's command on one host.
+type Remote interface {
+	Run(ctx context.Context, c driver.Command) (driver.Result, error)
+}
+
+// Packages is the part of a package driver that a survey needs.
+type Packages interface {
+	Probes(ctx context.Context, r driver.ProbeRequest) ([]driver.Command, error)
+	Facts(ctx context.Context, r driver.ProbeRequest, results []driver.Result) (driver.PackageFacts, error)
+}
+
+// Request says what to find out about one host.
+type Request struct {
+	Host   inventory.Host
+	Remote Remote
+	// Downloads are URLs to try from the host; files and folders of the
+	// controller are left out by themselves.
+	Downloads []string
+	// Paths are further places whose free space matters, such as where
+	// snapshots are kept.
+	Paths []string
+	// Packages is nil when nobody asks about packages.
+	Packages Packages
+	Probe    driver.ProbeRequest
+	// SetupChecks asks for occ setupchecks, AppStore for what the app store
+	// offers. Both are slow.
+	SetupChecks bool
+	AppStore    bool
+	Now         func() time.Time
+}
+
+// Take surveys one host. It never fails: a host that cannot be surveyed gives
+// Facts with Unreachable set.
+func Take(ctx context.Context, r Request) plan.Facts {
+	f := take(ctx, r)
+	f.Host = r.Host.Name
+	f.SeenAt = r.Now().UTC()
+	return f
+}
+
+func take(ctx context.Context, r Request) plan.Facts {
+	if word := badWord(r); word != "" {
+		return plan.Facts{Unreachable: fmt.Sprintf("cannot survey %s: %q holds a control character", r.Host.Name, word)}
+	}
+	var probes []driver.Command
+	var driverErr error
+	if r.Packages != nil {
+		probes, driverErr = r.Packages.Probes(ctx, r.Probe)
+	}
+	res, err := r.Remote.Run(ctx, command(r, probes))
+	if err != nil {
+		return plan.Facts{Unreachable: err.Error()}
+	}
+	f, results, err := parse(r.Host, res.Stdout)
+	if err != nil {
+		return plan.Facts{Unreachable: fmt.Sprintf("%v (exit status %d: %s)", err, res.Exit, oneLine(res.Stderr))}
+	}
+	urls := remoteURLs(r.Downloads)
+	for i := range f.Downloads {
+		if i < len(urls) {
+			f.Downloads[i].URL = urls[i]
+		}
+	}
+	packages(ctx, r, &f, probes, results, driverErr)
+	return f
+}
+
+// packages lets the driver read its probes' results.
+func packages(ctx context.Context, r Request, f *plan.Facts, probes []driver.Command, results []driver.Result, err error) {
+	if r.Packages == nil {
+		return
+	}
+	if err == nil {
+		for len(results) < len(probes) {
+			results = append(results, driver.Result{Exit: -1, Stderr: []byte("the probe did not finish in time")})
+		}
+		var pf driver.PackageFacts
+		if pf, err = r.Packages.Facts(ctx, r.Probe, results[:len(probes)]); err == nil {
+			f.Packages = &pf
+			return
+		}
+	}
+	f.Problems = append(f.Problems, fmt.Sprintf("packages: %v", err))
+}
+
+// badWord returns the first argument that could break the line protocol.
+func badWord(r Request) string {
+	words := append([]string{r.Host.StateDir}, r.Downloads...)
+	words = append(words, r.Paths...)
+	for _, in := range r.Host.Instances {
+		words = append(words, in.Path, in.WebUser, in.PHP)
+	}
+	for _, w := range words {
+		if strings.ContainsFunc(w, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+			return w
+		}
+	}
+	return ""
+}
+
+// DefaultLimit is how many hosts are surveyed at once when nobody says.
+const DefaultLimit = 200
+
+// Many surveys hosts side by side, at most limit at once (DefaultLimit when
+// not positive), and returns their facts in the order of the requests. A
+// request not yet begun when ctx ends gives Unreachable facts.
+func Many(ctx context.Context, requests []Request, limit int, take func(context.Context, Request) plan.Facts) []plan.Facts {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	out := make([]plan.Facts, len(requests))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(limit, len(requests)) {
+		wg.Go(func() {
+			for i := range next {
+				if err := ctx.Err(); err != nil {
+					out[i] = plan.Facts{Host: requests[i].Host.Name, Unreachable: fmt.Sprintf("cannot survey: %v", err)}
+					continue
+				}
+				out[i] = take(ctx, requests[i])
+			}
+		})
+	}
+	for i := range requests {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return out
+}
