@@ -107,3 +107,48 @@ func BenchmarkLoadForEach(b *testing.B) {
 	}
 	benchmarkLoad(b, text, dir)
 }
+
+// BenchmarkLoadErrors has one mistake in each of 20,000 host blocks.
+func BenchmarkLoadErrors(b *testing.B) {
+	name := filepath.Join(b.TempDir(), "fleet.hcl")
+	text := strings.ReplaceAll(staticFleet(benchHosts), "ring = ", "ring = local.missing == ")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		_, diags := inventory.Load([]string{name}, inventory.Options{})
+		if len(diags) < benchHosts {
+			b.Fatalf("got %d diagnostics", len(diags))
+		}
+		var out strings.Builder
+		if err := diags.Render(&out, false, 100); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLoadJSON(b *testing.B) {
+	dir := b.TempDir()
+	var text strings.Builder
+	text.WriteString(`{"host": {`)
+	for i := range benchHosts {
+		if i > 0 {
+			text.WriteString(",\n")
+		}
+		fmt.Fprintf(&text, `"cloud-%05d": {"address": "10.%d.%d.%d", "labels": {"ring": %q},
+  "nextcloud": {"main": {"path": "/var/www/nextcloud", "url": "https://cloud-%d.example.org"}}}`,
+			i, 1+i/65536, i/256%256, i%256, benchRing(i), i)
+	}
+	text.WriteString(`}, "rollout": {"all": {"core": {"to": 29}, "wave": [
+  {"canary": {"hosts": "${host.labels.ring == \"canary\"}"}}, {"rest": {"rest": true}}]}}}`)
+	name := filepath.Join(dir, "fleet.hcl.json")
+	if err := os.WriteFile(name, []byte(text.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		fleet, diags := inventory.Load([]string{name}, inventory.Options{})
+		if len(diags) > 0 || len(fleet.Hosts) != benchHosts {
+			b.Fatalf("%d diagnostics", len(diags))
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package inventory_test
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -33,6 +35,28 @@ func load(t *testing.T, path string) *inventory.Fleet {
 		t.Fatalf("%s has diagnostics:\n%s", path, b.String())
 	}
 	return fleet
+}
+
+func ExampleLoad() {
+	fleet, diags := inventory.Load([]string{"../examples/small.hcl"}, inventory.Options{
+		Env:          func(string) (string, bool) { return "/home/ops", true },
+		KnownDrivers: map[string][]string{"snapshot": {"archive"}},
+	})
+	if diags.HasErrors() {
+		if err := diags.Render(os.Stderr, true, 100); err != nil {
+			panic(err)
+		}
+		return
+	}
+	for _, h := range fleet.Hosts {
+		fmt.Println(h.Name, h.Address, h.SSH.User, h.Instances[0].URL)
+	}
+	for _, w := range fleet.Rollout("monthly").Waves {
+		fmt.Println(w.Name, w.Hosts)
+	}
+	// Output:
+	// cloud 192.0.2.7 ops https://cloud.example.org
+	// all [cloud]
 }
 
 func TestExamplesLoad(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -25,7 +26,7 @@ type Options struct {
 	Vars map[string]string
 	// Env looks up an environment variable; nil means the process's own.
 	Env func(string) (string, bool)
-	// ReadFile reads inventory files and what file() names; nil means os.ReadFile.
+	// ReadFile reads inventory files and what file() names; nil means the disk.
 	ReadFile func(string) ([]byte, error)
 	// KnownDrivers are the names of the drivers that need no driver block, by
 	// kind ("packages", "snapshot").
@@ -40,7 +41,7 @@ func Load(paths []string, opts Options) (*Fleet, Diagnostics) {
 		opts.Env = os.LookupEnv
 	}
 	if opts.ReadFile == nil {
-		opts.ReadFile = os.ReadFile
+		opts.ReadFile = readBounded
 	}
 	l := &loader{opts: opts, included: map[string][]byte{}}
 	fleet := l.load(paths)
@@ -49,6 +50,16 @@ func Load(paths []string, opts Options) (*Fleet, Diagnostics) {
 		return nil, diags
 	}
 	return fleet, diags
+}
+
+// readBounded is os.ReadFile that stops after the largest size accepted.
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // loader is one Load under way.
