@@ -114,11 +114,15 @@ func skipped(from, to Version, major int) error {
 	if m, ok := MajorOf(major); ok {
 		name = fmt.Sprintf("nextcloud-%s.tar.bz2 (newest %d known on %s)", m.Newest, major, TableDate)
 	}
+	remedy := fmt.Sprintf("add %s to the source", name)
+	if major-1 > from.Major() {
+		remedy += fmt.Sprintf(", or set core { to = \"%d\" }", major-1)
+	}
 	return &PathError{
 		Code: "major_skipped_missing",
 		What: fmt.Sprintf("%d → %d goes through %d, one major at a time, but the release source offers no %d.x",
 			from.Major(), to.Major(), major, major),
-		Remedy: fmt.Sprintf("add %s to the source, or set core { to = \"%d\" }, then plan again", name, major-1),
+		Remedy: remedy + ", then plan again",
 	}
 }
 

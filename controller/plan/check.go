@@ -49,7 +49,7 @@ func (l *look) checkBusy() {
 	f := l.facts
 	if f.Lease != "" {
 		l.block(problem("lease_held", "another rollout works on the host", "the lease is held by "+f.Lease,
-			"wait for it, or when it is dead: ncfleet resume or ncfleet abort there"))
+			"wait until it has ended; when its controller is gone, on that machine: ncfleet resume, or ncfleet abort"))
 	}
 	for _, p := range f.Processes {
 		switch p.Kind {
@@ -79,7 +79,11 @@ func (l *look) checkRivals() {
 				"ncfleet cannot hold a bare process; stop it for the time of the rollout"))
 			continue
 		}
-		l.warn(problem("rival_held", "held during the rollout: "+where, strings.TrimSpace(r.Line),
+		detail := strings.TrimSpace(r.Line)
+		if detail == "" {
+			detail = "an active " + r.Kind + " that changes packages or Nextcloud by itself"
+		}
+		l.warn(problem("rival_held", "held during the rollout: "+where, detail,
 			"nothing to do: it is put back as found"))
 	}
 }
@@ -148,7 +152,7 @@ func (l *look) checkConfig() {
 	if l.seen != nil && l.seen.Settings.ReadOnlyConfig {
 		l.block(problem("config_read_only", "config.php is set read-only",
 			l.seen.Path+"/config/config.php has config_is_read_only = true, so maintenance mode cannot be switched on",
-			l.occ("config:system:delete config_is_read_only")+" does not work while it is set: edit the file"))
+			"take the line 'config_is_read_only' => true out of that file for the time of the rollout"))
 	}
 }
 

@@ -65,9 +65,9 @@ func (l *look) refusedPHP(which, version string) bool {
 	if c == nil {
 		return false
 	}
-	code, verb := "php_too_new", "older PHP beside it"
+	code, verb := "php_too_new", "an older PHP beside it"
 	if c.TooOld {
-		code, verb = "php_too_old", "newer PHP"
+		code, verb = "php_too_old", "a newer PHP"
 	}
 	low, high, common := nextcloud.CommonPHP(l.seen.Code, l.path())
 	var ways []string
@@ -75,7 +75,7 @@ func (l *look) refusedPHP(which, version string) bool {
 		ways = append(ways, "upgrade PHP first, `system { upgrades = [\"php\"] }`")
 	}
 	if common {
-		ways = append(ways, fmt.Sprintf("install a %s (%s) and set php = … in the nextcloud block", verb, phpBounds(low, high)))
+		ways = append(ways, fmt.Sprintf("install %s (%s) and set php = … in the nextcloud block", verb, phpBounds(low, high)))
 	}
 	if !c.Reach.Zero() {
 		ways = append(ways, fmt.Sprintf("go to %d first, `core { to = \"%d\" }`, then upgrade PHP", c.Reach.Major(), c.Reach.Major()))

@@ -25,6 +25,7 @@ type look struct {
 	held   []driver.PackageChange // all pending changes, shown
 	hops   []Hop
 	apps   []AppChange
+	sound  bool // every instance is in order before anything is wanted of it
 	update bool // an apps step is wanted
 	reboot bool
 	need   map[string]need // room, by mount
@@ -64,16 +65,14 @@ func decide(in *Input, hosts map[string]*inventory.Host, ref TargetRef) *look {
 	} else {
 		l.decideInstance()
 	}
-	if len(l.blocked) == 0 && l.work() {
-		l.checkWork()
+	if l.sound && (l.work() || len(l.blocked) > 0) {
+		l.checkWork() // whatever is wrong already: all of it is told at once
 	}
-	sortProblems(l.blocked)
-	sortProblems(l.warnings)
+	l.blocked, l.warnings = sortProblems(l.blocked), sortProblems(l.warnings)
 	return l
 }
 
 func (l *look) decideHost() {
-	l.takePackages()
 	for i := range l.host.Instances {
 		inst := &l.host.Instances[i]
 		in := &look{in: l.in, host: l.host, inst: inst, facts: l.facts,
@@ -86,6 +85,8 @@ func (l *look) decideHost() {
 		}
 		l.inside = append(l.inside, in)
 	}
+	l.sound = len(l.blocked) == 0
+	l.takePackages()
 	sort.Slice(l.inside, func(i, j int) bool { return l.inside[i].ref.Name < l.inside[j].ref.Name })
 }
 
@@ -95,6 +96,7 @@ func (l *look) decideInstance() {
 	if l.checkState(); len(l.blocked) > 0 {
 		return
 	}
+	l.sound = true
 	l.site = siteOf(l.host, l.inst, l.seen, l.ref.Name)
 	if len(l.host.Instances) == 1 {
 		l.takePackages()
@@ -185,13 +187,22 @@ func problem(code, summary, detail, remedy string) Problem {
 	return Problem{Code: code, Summary: summary, Detail: detail, Remedy: remedy}
 }
 
-// sortProblems orders by code and then by text, and is stable for readers:
-// one cause stands beside the next of its kind.
-func sortProblems(ps []Problem) {
+// sortProblems orders by code and then by text, and drops repetitions.
+func sortProblems(ps []Problem) []Problem {
 	sort.SliceStable(ps, func(i, j int) bool {
 		if ps[i].Code != ps[j].Code {
 			return ps[i].Code < ps[j].Code
 		}
+		if ps[i].Summary != ps[j].Summary {
+			return ps[i].Summary < ps[j].Summary
+		}
 		return ps[i].Detail < ps[j].Detail
 	})
+	var out []Problem
+	for _, p := range ps {
+		if len(out) == 0 || out[len(out)-1] != p {
+			out = append(out, p)
+		}
+	}
+	return out
 }

@@ -19,7 +19,7 @@ const (
 type need struct {
 	bytes  int64
 	inodes int64
-	uses   []string // what for, for people
+	uses   map[string]int64 // what for → bytes, for people
 }
 
 // reckon fills l.need. Staged trees lie beside the live one, a tree each, all
@@ -27,13 +27,9 @@ type need struct {
 // snapshot lies where the driver says there is room (see snapshotMount).
 func (l *look) reckon() {
 	l.need = map[string]need{}
-	for range l.sel.Changes {
-		l.takes("/var/cache", packageBytes, 0, "")
-		l.takes("/usr", packageBytes, 0, "")
-	}
-	if len(l.sel.Changes) > 0 {
-		l.takes("/var/cache", 0, 0, "package downloads")
-		l.takes("/usr", 0, 0, "new packages")
+	if n := int64(len(l.sel.Changes)); n > 0 {
+		l.takes("/var/cache", n*packageBytes, 0, "package downloads")
+		l.takes("/usr", n*packageBytes, 0, "new packages")
 	}
 	for _, in := range l.inside {
 		l.takesSnapshot(in.ref.Name, in.seen)
@@ -51,7 +47,7 @@ func (l *look) reckon() {
 		if size <= 0 {
 			size = usualArchiveBytes
 		}
-		l.takes(l.site.StateDir, size, 1, "its archive")
+		l.takes(l.site.StateDir, size, 1, "the archive of "+h.To.String())
 	}
 	if len(l.hops) > 0 && l.seen.Database.Bytes > 0 {
 		if dir := localDatabaseDir(l.seen); dir != "" {
@@ -83,9 +79,10 @@ func (l *look) takes(path string, bytes, inodes int64, what string) {
 	}
 	n := l.need[m.Path]
 	n.bytes, n.inodes = n.bytes+bytes, n.inodes+inodes
-	if what != "" && !contains(n.uses, what) {
-		n.uses = append(n.uses, what)
+	if n.uses == nil {
+		n.uses = map[string]int64{}
 	}
+	n.uses[what] += bytes
 	l.need[m.Path] = n
 }
 
@@ -136,7 +133,7 @@ func (l *look) checkSpace() {
 		if !ok {
 			continue
 		}
-		what := listed(n.uses)
+		what := n.what()
 		if m.ReadOnly {
 			l.block(problem("mount_read_only", m.Path+" is mounted read-only",
 				fmt.Sprintf("%s (%s, %s) must take %s", m.Path, m.Device, m.FSType, what),
@@ -145,7 +142,7 @@ func (l *look) checkSpace() {
 		}
 		if want := n.bytes + spareBytes; m.BytesFree < want {
 			l.block(problem("disk_full", fmt.Sprintf("too little room on %s", m.Path),
-				fmt.Sprintf("%s (%s, %s) has %s of %s free and needs %s: %s, and %s to spare",
+				fmt.Sprintf("%s (%s, %s) has %s of %s free and needs %s: %s, %s to spare",
 					m.Path, m.Device, m.FSType, Size(m.BytesFree), Size(m.BytesTotal), Size(want), what, Size(spareBytes)),
 				fmt.Sprintf("free %s on %s, then plan again; see what is big: du -xh %s | sort -h | tail", Size(want-m.BytesFree), m.Path, m.Path)))
 		}
@@ -155,6 +152,15 @@ func (l *look) checkSpace() {
 				"remove small files there (sessions, caches, old trees), then plan again"))
 		}
 	}
+}
+
+// what lists what the room is for.
+func (n need) what() string {
+	var out []string
+	for _, k := range keys(n.uses) {
+		out = append(out, k+" "+Size(n.uses[k]))
+	}
+	return strings.Join(out, ", ")
 }
 
 // minFree is the room that must still be there when apply begins.
