@@ -161,39 +161,45 @@ func TestTreesOfSeveralHops(t *testing.T) {
 	in := fixture(1)
 	in.Rollout.Core.To = "31"
 	tg := target(t, mustPlan(t, fits31(in)), "cloud-01")
-	var keeps []string
-	var tidy, unstage string
+	value := func(s Step, name string) string {
+		for i, a := range s.Args {
+			if a == name {
+				return s.Args[i+1]
+			}
+		}
+		return ""
+	}
+	var keeps, from []string
+	var tidy, unstage, back string
 	for _, s := range append(append([]Step(nil), tg.Steps...), tg.Undo...) {
 		switch s.Kind {
+		case KindStage:
+			from = append(from, value(s, "--apps-from"))
 		case KindHop:
-			for i, a := range s.Args {
-				if a == "--keep" {
-					keeps = append(keeps, s.Args[i+1])
-				}
-			}
+			keeps = append(keeps, value(s, "--keep"))
 		case KindTidy:
 			tidy = strings.Join(s.Args, " ")
 		case KindUnstage:
 			unstage = strings.Join(s.Args, " ")
+		case KindRestore:
+			back = value(s, "--keep")
 		default:
 		}
 	}
-	want := "/var/www/nextcloud.ncfleet-old-28.0.2 /var/www/nextcloud.ncfleet-new-29.0.16 /var/www/nextcloud.ncfleet-new-30.0.17"
-	if got := strings.Join(keeps, " "); got != want {
+	const p = "/var/www/nextcloud"
+	if got, want := strings.Join(keeps, " "), p+".ncfleet-old-28.0.2 "+p+".ncfleet-old-29.0.16 "+p+".ncfleet-old-30.0.17"; got != want {
 		t.Errorf("kept trees\n got %s\nwant %s", got, want)
 	}
+	if got, want := strings.Join(from, " "), p+" "+p+".ncfleet-new-29.0.16 "+p+".ncfleet-new-30.0.17"; got != want {
+		t.Errorf("apps come from\n got %s\nwant %s", got, want)
+	}
+	if back != keeps[0] {
+		t.Errorf("a rollback swaps %s back", back)
+	}
 	for _, k := range keeps {
-		if !strings.Contains(tidy, "--remove "+k) {
-			t.Errorf("tidy leaves %s: %s", k, tidy)
+		if !strings.Contains(tidy, "--remove "+k) || strings.Contains(unstage, k) {
+			t.Errorf("%s: tidy %s\nunstage %s", k, tidy, unstage)
 		}
-	}
-	for _, k := range keeps[1:] {
-		if !strings.Contains(unstage, k) {
-			t.Errorf("unstage leaves %s: %s", k, unstage)
-		}
-	}
-	if strings.Contains(unstage, keeps[0]) {
-		t.Errorf("unstage removes the kept tree: %s", unstage)
 	}
 }
 

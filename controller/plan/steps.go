@@ -102,8 +102,8 @@ func (b *builder) before() stepIDs {
 		ids.note(KindHold, b.step(script(Step{Kind: KindHold, Phase: PhaseBefore, Timeout: timeoutShort,
 			Title: "hold " + listed(append(append([]string(nil), units...), files...))}, b.hostSite().Hold(units, files))))
 	}
-	for _, h := range b.hops {
-		ids.note(KindStage, b.step(b.stage(h)))
+	for i := range b.hops {
+		ids.note(KindStage, b.step(b.stage(i)))
 	}
 	if c := b.compiled(); len(c.Stage) > 0 {
 		b.step(Step{Kind: KindFetch, Phase: PhaseBefore, Title: fmt.Sprintf("download %s, install nothing", packages(len(b.sel.Changes))),
@@ -116,7 +116,13 @@ func (b *builder) before() stepIDs {
 	return ids
 }
 
-func (b *builder) stage(h Hop) Step {
+// stage carries apps over from the tree that the release will replace: the
+// live one, or the one staged before it.
+func (b *builder) stage(i int) Step {
+	h, from := b.hops[i], b.site.Path
+	if i > 0 {
+		from = b.site.Staged(h.From)
+	}
 	release := h.Release
 	url, how := "", "send"
 	if b.in.Rollout.Core.Transfer == "fetch" {
@@ -124,7 +130,7 @@ func (b *builder) stage(h Hop) Step {
 	}
 	return script(Step{Kind: KindStage, Phase: PhaseBefore, Release: &release, Timeout: timeoutStage,
 		Title: fmt.Sprintf("%s %s and unpack it beside the live tree", how, h.To)},
-		b.site.Stage(ArchivePath(b.site.StateDir, release), url, release.SHA512, h.To, b.site.Path))
+		b.site.Stage(ArchivePath(b.site.StateDir, release), url, release.SHA512, h.To, from))
 }
 
 func (b *builder) closed(ids stepIDs) {
@@ -149,9 +155,9 @@ func (b *builder) closed(ids stepIDs) {
 	if b.reboot {
 		ids.note(KindReboot, b.step(Step{Kind: KindReboot, Phase: PhaseClosed, Title: "reboot if the host asks for it, wait for another boot id", Timeout: timeoutReboot}))
 	}
-	for i, h := range b.hops {
+	for _, h := range b.hops {
 		ids.note(KindHop, b.step(script(Step{Kind: KindHop, Phase: PhaseClosed, Changes: true, Timeout: or(b.in.Rollout.Core.Timeout, timeoutHop),
-			Title: fmt.Sprintf("swap in %s, occ upgrade, reload PHP", h.To)}, b.site.Hop(h.To, b.keep(i)))))
+			Title: fmt.Sprintf("swap in %s, occ upgrade, reload PHP", h.To)}, b.site.Hop(h.To, b.site.Kept(h.From)))))
 	}
 	if b.update {
 		ids.note(KindApps, b.step(script(Step{Kind: KindApps, Phase: PhaseClosed, Changes: true, Timeout: timeoutApps,
@@ -246,26 +252,14 @@ func (b *builder) restores(ids stepIDs) {
 	}
 }
 
-// keep is where the tree goes that hop i replaces: the first, which a rollback
-// needs, to the kept place; a later one back to where it was staged, so that
-// both tidy and unstage remove it.
-func (b *builder) keep(i int) string {
-	if i == 0 {
-		return b.site.Kept(b.seen.Code)
-	}
-	return b.site.Staged(b.hops[i].From)
-}
-
-// leftBehind are the paths that tidy removes. The old tree goes too: the
-// verified snapshot holds it, and a tree left lying would look like an
-// interrupted upgrade to the next plan.
+// leftBehind are the trees that tidy removes: each one that a hop replaced.
+// The first goes too: the verified snapshot holds it, and a tree left lying
+// would look like an interrupted upgrade to the next plan. The archives are
+// the scripts' own to remove, as other instances may need them.
 func (b *builder) leftBehind() []string {
-	out := []string{b.site.Kept(b.seen.Code)}
-	for i := 1; i < len(b.hops); i++ {
-		out = append(out, b.keep(i))
-	}
+	var out []string
 	for _, h := range b.hops {
-		out = append(out, ArchivePath(b.site.StateDir, h.Release))
+		out = append(out, b.site.Kept(h.From))
 	}
 	return out
 }
@@ -281,8 +275,8 @@ func (b *builder) compiled() driver.Commands {
 func (b *builder) holdable() (units, files []string) {
 	for _, r := range b.rivals() {
 		switch {
-		case r.Kind == "cron" && r.Where != "" && !contains(files, r.Where):
-			files = append(files, r.Where)
+		case r.Kind == "cron" && !contains(files, rivalName(r)):
+			files = append(files, rivalName(r))
 		case (r.Kind == "timer" || r.Kind == "service") && !contains(units, r.Name):
 			units = append(units, r.Name)
 		}
