@@ -272,6 +272,12 @@ func (x *execution) outcome(err error, silent bool) (int, error) {
 	case errors.As(err, &exit):
 		code = exitCode(exit)
 	case x.started.Load() || !x.conn.alive() || broken(err):
+		// The connection knows better why, if it ended as well.
+		select {
+		case <-x.conn.gone:
+			err = x.conn.cause
+		case <-time.After(100 * time.Millisecond):
+		}
 		return -1, x.unknown(err)
 	default:
 		return -1, &NotStarted{x.host.config.label(), x.wire.title, "the host's SSH daemon refuses commands: " + err.Error()}

@@ -70,6 +70,20 @@ func freePort(t testing.TB) int {
 // startSSHD starts a daemon for the current user and waits until it listens.
 func startSSHD(t testing.TB, extra ...string) *sshd {
 	t.Helper()
+	dir := t.TempDir()
+	// Other users' logins read their keys there.
+	os.Chmod(filepath.Dir(dir), 0o755)
+	os.Chmod(dir, 0o755)
+	newKey(t, filepath.Join(dir, "host_key"))
+	login := newKey(t, filepath.Join(dir, "id"))
+	write(t, filepath.Join(dir, "authorized"), string(ssh.MarshalAuthorizedKey(login.PublicKey())))
+	os.Chmod(filepath.Join(dir, "authorized"), 0o644)
+	return startSSHDWith(t, dir, append(extra, "HostKey "+filepath.Join(dir, "host_key"))...)
+}
+
+// startSSHDWith starts a daemon with the keys in a folder.
+func startSSHDWith(t testing.TB, dir string, extra ...string) *sshd {
+	t.Helper()
 	const program = "/usr/sbin/sshd"
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("no sshd on this machine")
@@ -81,19 +95,15 @@ func startSSHD(t testing.TB, extra ...string) *sshd {
 	if os.Geteuid() == 0 {
 		os.MkdirAll("/run/sshd", 0o755) // privilege separation wants it
 	}
-	dir := t.TempDir()
-	// Keys that other users' logins read must be reachable for them.
-	os.Chmod(filepath.Dir(dir), 0o755)
-	os.Chmod(dir, 0o755)
 	at := func(name string) string { return filepath.Join(dir, name) }
-	host := newKey(t, at("host_key"))
-	login := newKey(t, at("id"))
-	write(t, at("authorized"), string(ssh.MarshalAuthorizedKey(login.PublicKey())))
-	os.Chmod(at("authorized"), 0o644)
+	host, err := readKey(at("host_key"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	port := freePort(t)
-	write(t, at("sshd_config"), fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s\n"+
+	write(t, at("sshd_config"), fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nPidFile none\nAuthorizedKeysFile %s\n"+
 		"UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n%s\n",
-		port, at("host_key"), at("authorized"), strings.Join(extra, "\n")))
+		port, at("authorized"), strings.Join(extra, "\n")))
 	var log bytes.Buffer
 	cmd := exec.Command(program, "-D", "-e", "-f", at("sshd_config"))
 	cmd.Stderr = &log

@@ -1,6 +1,6 @@
 # usage: STATE RUN GRACE
 # Ends the command of a run and everything it started in its group, session or
-# family: TERM, and after GRACE seconds KILL. The keeper stays and tells the end.
+# descent: TERM, and after GRACE seconds KILL. The keeper stays and tells the end.
 grace=$1
 look
 if [ "$phase" = never ]; then fail "no such run: $run"; fi
@@ -12,10 +12,17 @@ first "$run/pid"
 keeper=${v%% *}
 [ -n "$keeper" ] || fail "the run has not begun yet: $run"
 
-# family: the pids that belong to the run, without its keeper.
+# family: the processes of the run without its keeper into members, each as
+# PID:START; whoever belonged to it once still does.
+members=
 family() {
-	set -- "$keeper"
-	known=" $keeper "
+	known=" $keeper " left=
+	for m in $members; do
+		alive "${m%%:*}" "${m#*:}" || continue
+		known="$known${m%%:*} "
+		left="$left $m"
+	done
+	members=$left
 	grown=yes
 	while [ "$grown" = yes ]; do
 		grown=no
@@ -27,38 +34,45 @@ family() {
 				case $known in *" $s_ppid "*) ;; *) continue ;; esac
 			fi
 			known="$known$p "
+			members="$members $p:$s_start"
 			grown=yes
 		done
 	done
-	known=${known#" $keeper "}
 }
 
 signal() {
-	if [ -r /proc/self/stat ]; then
-		family
-		# shellcheck disable=SC2086 # a list of pids
-		[ -z "$known" ] || kill -s "$1" $known 2>/dev/null
-	else
+	if [ ! -r /proc/self/stat ]; then
 		first "$run/child"
-		kill -s "$1" "${v%% *}" 2>/dev/null
+		[ "$phase" != running ] || members=$(printf '%s' "$v" | tr ' ' ':')
+		for m in $members; do kill -s "$1" "${m%%:*}" 2>/dev/null; done
+		return 0
 	fi
+	family
+	for m in $members; do kill -s "$1" "${m%%:*}" 2>/dev/null; done
 	return 0
+}
+
+# going: whether the run or one of its processes lives.
+going() {
+	look
+	[ "$phase" != running ] || return 0
+	for m in $members; do
+		if alive "${m%%:*}" "${m#*:}"; then return 0; fi
+	done
+	return 1
 }
 
 signal TERM
 n=0
-while [ "$n" -lt "$((grace * naps))" ]; do
-	look
-	[ "$phase" = running ] || break
+while going && [ "$n" -lt "$((grace * naps))" ]; do
 	nap
 	n=$((n + 1))
 done
 n=0
-while [ "$phase" = running ] && [ "$n" -lt "$((5 * naps))" ]; do
+while going && [ "$n" -lt "$((5 * naps))" ]; do
 	signal KILL
 	nap
-	look
 	n=$((n + 1))
 done
-[ "$phase" != running ] || fail "the run does not end, not even after KILL: $run"
+if going; then fail "the run does not end, not even after KILL: $run"; fi
 report

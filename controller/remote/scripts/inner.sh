@@ -3,10 +3,10 @@
 # environment nor arguments pass through a command line of this shell. Lines
 # before the first MARK are skipped: a password that sudo did not ask for.
 nc_m=$1
+[ "$2" = ready ] && printf '%s\n' "$nc_m"
 while IFS= read -r nc_l; do
 	[ "$nc_l" = "$nc_m" ] && break
 done
-[ "$2" = ready ] && printf '%s\n' "$nc_m"
 nc_e=
 while :; do
 	IFS= read -r nc_l || exit 125

@@ -27,7 +27,7 @@ save() {
 		printf '%s\n' "$token" >"$run/token" &&
 		printf '%s\n' "$line" >"$run/line" &&
 		printf '%s\n' "$keeper" >"$run/keeper" &&
-		: >"$run/stdout" && : >"$run/stderr" &&
+		printf '' >"$run/stdout" && printf '' >"$run/stderr" &&
 		while IFS= read -r l && [ "$l" != "$mark" ]; do
 			printf '%s\n' "$l" || return 1
 		done >"$run/command" &&

@@ -36,7 +36,7 @@ fi
 tmp=$path.ncfleet.$$
 # With noclobber nothing that already lies there is followed or overwritten.
 set -C
-: 2>/dev/null >"$tmp" || { t=$tmp tmp=; fail "cannot create $t as user $(id -un)"; }
+printf '' 2>/dev/null >"$tmp" || { t=$tmp tmp=; fail "cannot create $t as user $(id -un)"; }
 set +C
 trap 'rm -f "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
