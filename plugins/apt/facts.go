@@ -55,8 +55,13 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 	if in.refresh != nil {
 		f.Problems = append(f.Problems, complaints("the package index cannot be renewed (apt-get update)", *in.refresh)...)
 	}
-	f.Problems = append(f.Problems, complaints("apt-get upgrade cannot be simulated", in.upgrade)...)
-	f.Problems = append(f.Problems, complaints("apt-get dist-upgrade cannot be simulated", in.full)...)
+	for command, res := range map[string]driver.Result{"apt-get upgrade": in.upgrade, "apt-get dist-upgrade": in.full} {
+		found := complaints(command+" cannot be simulated", res)
+		if res.Exit == 0 && !summary.Match(res.Stdout) {
+			found = append(found, command+" cannot be simulated: its output has no summary: "+firstLine(res.Stdout, "it is empty"))
+		}
+		f.Problems = append(f.Problems, found...)
+	}
 	if text := strings.TrimSpace(string(in.audit.Stdout)); text != "" && len(f.Broken) == 0 {
 		f.Problems = append(f.Problems, "dpkg --audit: "+firstLine([]byte(text), ""))
 	}
@@ -66,7 +71,9 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		}
 	}
 	f.Pending = pending(in, installed, r.Upgrades)
+	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)
+	slices.Sort(f.Broken)
 	return f, nil
 }
 
@@ -143,7 +150,6 @@ func judge(c *driver.PackageChange, majors map[string]map[string]bool) {
 // release of the system nothing else moves either: its parts belong together.
 func holdUpgrades(list []driver.PackageChange, named []string) {
 	var waiting []string
-	release := false
 	for i, c := range list {
 		if c.Change != driver.ChangeUpgrade || slices.Contains(named, c.Product) {
 			continue
@@ -151,23 +157,44 @@ func holdUpgrades(list []driver.PackageChange, named []string) {
 		if !slices.Contains(waiting, c.Product) {
 			waiting = append(waiting, c.Product)
 		}
-		release = release || c.Product == osProduct
 		if !c.Held {
 			list[i].Held = true
 			list[i].Reason = c.Reason + ": an upgrade, done only when the rollout names " + c.Product
 		}
 	}
+	whole := wholeRelease(list, slices.Contains(waiting, osProduct))
 	for i, c := range list {
 		switch {
 		case c.Held:
-		case release:
-			list[i].Held, list[i].Reason = true, "the package sources are of the next release: part of an upgrade of the os, done only when the rollout names os"
+		case whole != "":
+			list[i].Held, list[i].Reason = true, whole
 		case c.Change == driver.ChangeInstall && len(waiting) > 0:
 			// It may be a part of what waits. When another change needs it, apt
 			// installs it with that one.
 			list[i].Held, list[i].Reason = true, "new, perhaps for the waiting upgrade of "+strings.Join(waiting, ", ")
 		}
 	}
+}
+
+// wholeRelease says why nothing at all may change when the package sources are
+// of the system's next release, or "".
+func wholeRelease(list []driver.PackageChange, waiting bool) string {
+	if waiting {
+		return "the package sources are of the next release: part of an upgrade of the os, done only when the rollout names os"
+	}
+	release, rest := false, ""
+	for _, c := range list {
+		if c.Product == osProduct && c.Change == driver.ChangeUpgrade {
+			release = true
+		}
+		if c.Held && rest == "" {
+			rest = c.Name
+		}
+	}
+	if release && rest != "" {
+		return "the next release cannot be installed whole, " + rest + " would stay behind: upgrade the os with the distribution's own tool"
+	}
+	return ""
 }
 
 func installedMajors(installed map[string]string) map[string]map[string]bool {
@@ -221,6 +248,9 @@ func holder(pid, command string) string {
 	}
 	return command + " (process " + pid + ")"
 }
+
+// summary ends every simulation that came to a result.
+var summary = regexp.MustCompile(`(?m)^\d+ upgraded, \d+ newly installed, `)
 
 // complaints turns a failed command's errors into problems.
 func complaints(what string, r driver.Result) []string {

@@ -18,6 +18,8 @@ type simulation struct {
 // version, its origins and architecture; notes may follow.
 var instLine = regexp.MustCompile(`^Inst (\S+) (?:\[([^\]\s]+)\] )?\((\S+)(?: (.*?))? \[[^\]\s]+\]\)`)
 
+var goneLine = regexp.MustCompile(`^(?:Remv|Purg) (\S+)`)
+
 var security = regexp.MustCompile(`(?i)security`)
 
 // versionsLine is an entry of a section as Show-Versions prints it.
@@ -32,10 +34,8 @@ func readSimulation(text string) simulation {
 			s.changes[m[1]] = driver.PackageChange{Name: m[1], From: m[2], To: m[3], Security: security.MatchString(m[4])}
 			continue
 		}
-		if rest, ok := strings.CutPrefix(line, "Remv "); ok {
-			if names := strings.Fields(rest); len(names) > 0 {
-				s.removed = append(s.removed, names[0])
-			}
+		if m := goneLine.FindStringSubmatch(line); m != nil {
+			s.removed = append(s.removed, m[1])
 			continue
 		}
 		if !strings.HasPrefix(line, " ") {
@@ -92,6 +92,12 @@ func readStatus(r driver.Result) (map[string]string, []string, error) {
 		default: // half installed, unpacked, half configured, triggers to do
 			installed[f[0]] = f[1]
 			broken = append(broken, f[0])
+		}
+	}
+	// A simulation leaves out the host's own architecture.
+	for name, version := range installed {
+		if _, ok := installed[base(name)]; !ok {
+			installed[base(name)] = version
 		}
 	}
 	if len(installed) == 0 {
