@@ -42,6 +42,14 @@ type Source struct {
 // String names the source in messages.
 func (s Source) String() string { return fmt.Sprintf("driver %q %q", s.Kind, s.Name) }
 
+// where is the executable for people.
+func (s Source) where() string {
+	if s.Builtin {
+		return "this program"
+	}
+	return s.Path
+}
+
 // Options of a Launcher. The zero value is useful.
 type Options struct {
 	Log          *slog.Logger  // nil discards the drivers' logs
@@ -133,7 +141,7 @@ type Process struct {
 // should be. ctx bounds the start only. The process must be closed.
 func (l *Launcher) Launch(ctx context.Context, src Source) (*Process, error) {
 	if src.SHA256 == "" {
-		return nil, fmt.Errorf("cannot start %s: no checksum of %s has been accepted; accept it with: ncfleet driver lock", src, src.Path)
+		return nil, fmt.Errorf("cannot start %s: no checksum of %s has been accepted; %s", src, src.where(), remedy)
 	}
 	out := newSink(l.options.Log.With("driver", src.Name, "kind", string(src.Kind)))
 	process, err := rpc.Start(ctx, rpc.Options{
@@ -158,11 +166,11 @@ func (l *Launcher) Launch(ctx context.Context, src Source) (*Process, error) {
 // greet learns who the driver is and hands a snapshot driver its Runner.
 func (p *Process) greet(ctx context.Context) (err error) {
 	if p.Info, err = p.process.Driver().Info(ctx); err != nil {
-		return fmt.Errorf("cannot ask %s (%s) for its name: %w", p.Source, p.Source.Path, err)
+		return fmt.Errorf("cannot ask %s for its name: %w", p.Source, err)
 	}
 	if p.Info.Name != p.Source.Name || p.Info.Kind != p.Source.Kind {
 		return fmt.Errorf("cannot use %s: %s says it is driver %q %q; name that one in the inventory or install the right file",
-			p.Source, p.Source.Path, p.Info.Kind, p.Info.Name)
+			p.Source, p.Source.where(), p.Info.Kind, p.Info.Name)
 	}
 	switch p.Info.Kind {
 	case driver.KindPackages:

@@ -51,7 +51,7 @@ func newChild(o Options, env []string, words *said) (*child, error) {
 	}
 	life, out, errs := files[0], files[1], files[2]
 	cmd := &exec.Cmd{
-		Path: o.Path, Args: append([]string{o.Path}, o.Args...), Dir: "/",
+		Path: o.Path, Args: append([]string{o.shown()}, o.Args...), Dir: "/",
 		Env:    append(append(env, o.env()...), lifelineKey+"=3"),
 		Stdout: out[1], Stderr: errs[1],
 		ExtraFiles:  []*os.File{life[0]},

@@ -51,6 +51,15 @@ type Options struct {
 	Line func(line string)
 }
 
+// shown is the executable's name for people: a program that starts itself
+// does so by a path that says nothing.
+func (o Options) shown() string {
+	if self, err := os.Executable(); err == nil && o.Path == "/proc/self/exe" {
+		return self
+	}
+	return o.Path
+}
+
 func (o Options) env() []string {
 	out := make([]string, 0, len(o.Env))
 	for k, v := range o.Env {
@@ -200,7 +209,7 @@ func (p *Process) explain(ctx context.Context, o Options, err error, words *said
 	first := firstWords(why)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.Path, o.Timeout, ctx.Err(), words.quote())
+		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, ctx.Err(), words.quote())
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		remedy = "check the file and its permissions"
 	case strings.Contains(why, "incompatible API version"):
@@ -211,7 +220,7 @@ func (p *Process) explain(ctx context.Context, o Options, err error, words *said
 	case exit != "":
 		why = "it ended " + exit + " before the handshake"
 	}
-	return fmt.Errorf("cannot start driver %q (%s): %s; %s%s", o.Name, o.Path, why, remedy, words.quote())
+	return fmt.Errorf("cannot start driver %q (%s): %s; %s%s", o.Name, o.shown(), why, remedy, words.quote())
 }
 
 // Bind hands the driver the Runner callback; needed once, before any call of
