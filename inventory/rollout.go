@@ -20,6 +20,7 @@ const (
 	DefaultSystemTimeout = 30 * time.Minute
 	DefaultCoreTimeout   = 2 * time.Hour
 	DefaultGateTimeout   = 2 * time.Minute
+	DefaultHoldTimeout   = 15 * time.Minute
 )
 
 func (l *loader) readRollouts() []Rollout {
@@ -124,6 +125,11 @@ func (s scope) core() Core {
 		Transfer:  in.wordOr("transfer", "push", "fetch"),
 		Integrity: in.wordOr("integrity", "strict", "warn"),
 		Timeout:   in.durationOr("timeout", DefaultCoreTimeout),
+	}
+	if keyring, ok := in.files("keyring"); ok && len(keyring) == 1 {
+		out.Keyring = keyring[0]
+	} else if ok {
+		in.bad("keyring", "Bad keyring", "Write one file of OpenPGP public keys.")
 	}
 	if to, ok := in.str("to"); ok {
 		if versionPattern.MatchString(to) {
@@ -248,7 +254,8 @@ func (s scope) gate() Gate {
 		Log:           in.wordOr("log", "fatal", "off"),
 		Timeout:       in.durationOr("timeout", DefaultGateTimeout),
 		OutsideVerify: in.wordOr("outside_verify", "required", "off"),
-		OnHold:        in.wordOr("on_hold", "halt", "rollback"),
+		OnHold:        in.wordOr("on_hold", "wait", "rollback"),
+		HoldTimeout:   in.durationOr("hold_timeout", DefaultHoldTimeout),
 	}
 	out.IgnoreChecks, _ = in.strs("ignore_checks")
 	pages, _ := in.strs("pages")

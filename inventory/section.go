@@ -41,13 +41,13 @@ var (
 	groupShape   = newShape("hosts labels packages snapshot state_dir", "ssh")
 	rolloutShape = newShape("hosts max_unavailable", "system", "core", "apps", "wave name", "spread", "failures", "window", "gate")
 	systemShape  = newShape("level upgrades refresh reboot timeout")
-	coreShape    = newShape("to source transfer integrity timeout")
+	coreShape    = newShape("to source transfer integrity keyring timeout")
 	appsShape    = newShape("update on_incompatible catalogue critical")
 	waveShape    = newShape("hosts count percent rest bake approve")
 	spreadShape  = newShape("label max")
 	failShape    = newShape("budget")
 	windowShape  = newShape("days from to zone")
-	gateShape    = newShape("webdav setup_checks log pages timeout ignore_checks outside_verify on_hold")
+	gateShape    = newShape("webdav setup_checks log pages timeout ignore_checks outside_verify on_hold hold_timeout")
 )
 
 // section is a block whose shape has been checked.

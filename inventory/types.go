@@ -157,6 +157,7 @@ type Core struct {
 	Source    string
 	Transfer  string
 	Integrity string        // "strict" (default): every file as signed; "warn": differences are shown, not refused
+	Keyring   string        // file of OpenPGP public keys for the archives' .asc; "" = not checked
 	Timeout   time.Duration // default DefaultCoreTimeout
 }
 
@@ -202,5 +203,9 @@ type Gate struct {
 	Timeout       time.Duration // default DefaultGateTimeout
 	IgnoreChecks  []string      // setup check classes that never hold
 	OutsideVerify string        // "required" (default) or "off": look at the URL from the controller after opening
-	OnHold        string        // "halt" (default) or "rollback"
+	// OnHold says what an inconclusive gate does: "wait" (default) keeps the
+	// target closed for an operator's approve or rollback, at most HoldTimeout
+	// (default 15m), then rolls back; "rollback" does so at once.
+	OnHold      string
+	HoldTimeout time.Duration
 }
