@@ -125,8 +125,13 @@ func TestHandshakeVariablesCannotBeSet(t *testing.T) {
 }
 
 func TestDriverDiesWithAKilledController(t *testing.T) {
+	temp, err := os.MkdirTemp("/tmp", "nc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(temp)
 	c := exec.Command(self(t))
-	c.Env = []string{"TEST_CONTROLLER=1"}
+	c.Env = []string{"TEST_CONTROLLER=1", "TMPDIR=" + temp}
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +155,9 @@ func TestDriverDiesWithAKilledController(t *testing.T) {
 	}
 	_ = c.Wait()
 	until(t, "the driver ends with its controller", func() bool { return gone(pid) })
+	if left, _ := os.ReadDir(temp); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 func TestChildrenOfADriver(t *testing.T) {

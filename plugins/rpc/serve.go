@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -78,10 +80,20 @@ func watchLifeline(fd string) error {
 	pipe := os.NewFile(uintptr(n), "lifeline")
 	go func() {
 		_, _ = io.Copy(io.Discard, pipe)
+		removeSockets()
 		if syscall.Getpgrp() == os.Getpid() {
 			_ = syscall.Kill(0, syscall.SIGKILL) // the whole group, this process too
 		}
 		os.Exit(1)
 	}()
 	return nil
+}
+
+// removeSockets removes the directory of sockets that the controller made for
+// this driver and can no longer remove.
+func removeSockets() {
+	dir := os.Getenv(plugin.EnvUnixSocketDir)
+	if strings.HasPrefix(filepath.Base(dir), "plugin-dir") {
+		_ = os.RemoveAll(dir)
+	}
 }
