@@ -57,10 +57,11 @@ func (h *Host) Start(ctx context.Context, id, token string, c driver.Command) (d
 	}
 	mark := randomMark()
 	stdin := "# user " + orElse(c.User, h.config.User) + ", folder " + orElse(c.Dir, "/") + "\n" + argv + "\n" + mark + "\n" + string(w.head) + string(c.Stdin)
+	size := len(w.head) + len(c.Stdin)
 	folder := folderName(id)
 	unit := "ncfleet-" + strings.NewReplacer("%", "_", ":", "-").Replace(folder) + "-" + mark[:8]
 	return h.script(ctx, id, startScript, stdin, nil,
-		token, mark, unit, w.line, compact(keeperScript), strconv.Itoa(h.pool.limits.Output+1))
+		token, mark, unit, w.line, compact(keeperScript), strconv.Itoa(h.pool.limits.Output+1), strconv.Itoa(size))
 }
 
 // detached is a command as the keeper, which is root already, runs it.
@@ -115,10 +116,11 @@ func (h *Host) Forget(ctx context.Context, id string) error {
 // connections and goes on where it was, until ctx ends. Output goes to out as
 // it comes, about once a second; out may be nil.
 func (h *Host) Wait(ctx context.Context, id string, out func(stdout, stderr []byte)) (driver.RunState, error) {
-	const authTries = 5 // a booting host refuses logins for a while
+	// A host that goes down kills the script, one that boots refuses logins.
+	const strangeTries = 8
 	limit := h.pool.limits.Output
 	follow := &follower{stdout: buffer{limit: limit}, stderr: buffer{limit: limit}, out: out}
-	backoff, refused := 500*time.Millisecond, 0
+	backoff, strange := 500*time.Millisecond, 0
 	for {
 		seenOut, seenErr := follow.nOut, follow.nErr
 		maxOut, maxErr := unlimited, unlimited
@@ -128,7 +130,7 @@ func (h *Host) Wait(ctx context.Context, id string, out func(stdout, stderr []by
 		state, err := h.script(ctx, id, watchScript, "", follow, strconv.Itoa(watchSeconds),
 			strconv.Itoa(seenOut), strconv.Itoa(seenErr), strconv.Itoa(maxOut), strconv.Itoa(maxErr))
 		if err == nil {
-			backoff, refused = 500*time.Millisecond, 0
+			backoff, strange = 500*time.Millisecond, 0
 			if state.Phase == driver.RunRunning {
 				continue
 			}
@@ -136,10 +138,10 @@ func (h *Host) Wait(ctx context.Context, id string, out func(stdout, stderr []by
 			return state, nil
 		}
 		var auth *AuthError
-		if errors.As(err, &auth) {
-			refused++
+		if errors.As(err, &auth) || errors.Is(err, errIncomplete) {
+			strange++
 		}
-		if ctx.Err() != nil || permanent(err) || refused >= authTries {
+		if ctx.Err() != nil || permanent(err) || strange >= strangeTries {
 			return driver.RunState{ID: id}, fmt.Errorf("cannot wait for run %s: %w", id, err)
 		}
 		if err := pause(ctx, jitter(backoff)); err != nil {
@@ -157,7 +159,7 @@ func permanent(err error) bool {
 	switch {
 	case errors.As(err, &unreachable):
 		return unreachable.Reason == ReasonClosedPool
-	case errors.As(err, &unknown), errors.As(err, &auth):
+	case errors.As(err, &unknown), errors.As(err, &auth), errors.Is(err, errIncomplete):
 		return false
 	default:
 		return true

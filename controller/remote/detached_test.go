@@ -61,6 +61,19 @@ func TestDetachedRun(t *testing.T) {
 	}
 }
 
+// The folder is private; what the command makes must not be.
+func TestDetachedRunHasTheUsualMask(t *testing.T) {
+	h := startSSHD(t).connect(t)
+	ctx := testContext(t)
+	if _, err := h.Start(ctx, "mask", "", driver.Command{Argv: []string{"sh", "-c", "umask"}}); err != nil {
+		t.Fatal(err)
+	}
+	state, err := h.Wait(ctx, "mask", nil)
+	if err != nil || !strings.HasPrefix(string(state.Stdout), "0022\n") {
+		t.Errorf("got %q %q, %v", state.Stdout, state.Stderr, err)
+	}
+}
+
 func TestDetachedRunSurvivesConnection(t *testing.T) {
 	s := startSSHD(t)
 	h := s.connect(t)
@@ -70,6 +83,9 @@ func TestDetachedRunSurvivesConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := make(chan struct{})
+	h.mu.Lock()
+	first := h.conn
+	h.mu.Unlock()
 	go func() {
 		defer close(cut)
 		for range 2 {
@@ -79,6 +95,9 @@ func TestDetachedRunSurvivesConnection(t *testing.T) {
 	}()
 	state, err := h.Wait(ctx, "long", nil)
 	<-cut
+	if first.alive() {
+		t.Error("the connection was not cut, the test shows nothing")
+	}
 	if err != nil || state.Exit != 3 || string(state.Stdout) != "1\n2\n3\n4\n5\n6\n" {
 		t.Errorf("got %+v, stdout %q, %v", state, state.Stdout, err)
 	}

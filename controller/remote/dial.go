@@ -22,6 +22,9 @@ func (p *Pool) connect(ctx context.Context, c *Config) (*connection, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if p.isClosed() {
+		return nil, &Unreachable{c.label(), ReasonClosedPool, errPoolClosed}
+	}
 	set, err := p.ring.set(c)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to host %s: %w", c.label(), err)
@@ -37,7 +40,7 @@ func (p *Pool) connect(ctx context.Context, c *Config) (*connection, error) {
 	for try := 0; ; try++ {
 		conn, err := p.connectOnce(ctx, c, set, ids, through)
 		var u *Unreachable
-		if err == nil || !errors.As(err, &u) || u.Reason != ReasonClosed || try >= p.limits.Retries {
+		if err == nil || !errors.As(err, &u) || u.Reason != ReasonClosed || u.Host != c.label() || try >= p.limits.Retries {
 			return conn, err
 		}
 		if pause(ctx, jitter(200*time.Millisecond<<try)) != nil {

@@ -70,7 +70,7 @@ func TestStartAfterBrokenConnectionAttaches(t *testing.T) {
 	s.dropExec.Store(1)
 	h := newTestPool(t).Host(s.config)
 	ctx := testContext(t)
-	c := driver.Command{Argv: []string{"sh", "-c", "sleep 1; echo done"}}
+	c := driver.Command{Argv: []string{"sh", "-c", "sleep 2; echo done"}}
 	var unknown *OutcomeUnknown
 	if _, err := h.Start(ctx, "r", "t", c); err == nil || !errors.As(err, &unknown) {
 		t.Fatalf("got %v", err)
@@ -79,6 +79,7 @@ func TestStartAfterBrokenConnectionAttaches(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.dropExec.Store(2)
+	s.killExec.Store(1)
 	state, err := h.Wait(ctx, "r", nil)
 	if err != nil || state.Phase != driver.RunExited || string(state.Stdout) != "done\n" {
 		t.Errorf("got %+v %q %v", state, state.Stdout, err)

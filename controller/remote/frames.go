@@ -27,6 +27,8 @@ type frames struct {
 	bad     error
 }
 
+var errIncomplete = errors.New("the host's answer is incomplete")
+
 const longestLine = 16 << 10
 
 func (f *frames) Write(p []byte) (int, error) {
@@ -85,7 +87,7 @@ func (f *frames) state(id string) (driver.RunState, error) {
 		return s, f.bad
 	}
 	if len(f.lines) == 0 || f.lines[len(f.lines)-1] != "end" {
-		return s, errors.New("the host's answer is incomplete")
+		return s, errIncomplete
 	}
 	if f.lines[0] == "held" {
 		return s, readLease(f.lines[1:]).held()

@@ -74,6 +74,12 @@ func (p *Pool) add(c *connection) bool {
 	return true
 }
 
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 func (p *Pool) remove(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -23,6 +25,7 @@ type faults struct {
 	maxSessions int32        // refuse further sessions, 0 means none
 	deafRequest atomic.Bool  // leave global requests unanswered
 	refuseExec  atomic.Bool
+	killExec    atomic.Int32 // commands to end by TERM, as a host does that goes down
 }
 
 // server is an SSH server in this process that runs commands by /bin/sh.
@@ -146,6 +149,9 @@ func (s *server) session(tcp net.Conn, channel ssh.Channel, reqs <-chan *ssh.Req
 			return
 		}
 		go func() { io.Copy(in, channel); in.Close() }()
+		if take(&s.killExec) {
+			time.AfterFunc(300*time.Millisecond, func() { cmd.Process.Signal(syscall.SIGTERM) })
+		}
 		if take(&s.dropExec) {
 			tcp.Close()
 		}

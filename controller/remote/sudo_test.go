@@ -144,6 +144,14 @@ func TestSudo(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("run folder: %v, %v", info, err)
 		}
+		r := UploadRequest{Path: filepath.Join(s.dir, "new", "f"), User: "root", Mode: 0o644, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }}
+		if err := host(secret(testPassword)).Upload(testContext(t), r); err != nil {
+			t.Error(err)
+		}
+		out, _ := exec.Command("stat", "-c", "%U %a", r.Path, filepath.Dir(r.Path)).Output()
+		if string(out) != "root 644\nroot 755\n" {
+			t.Errorf("uploaded as %q", out)
+		}
 	})
 	t.Run("missing", func(t *testing.T) {
 		bin := filepath.Join(s.dir, "bin")

@@ -23,6 +23,8 @@ rm -f stdin
 line=$(cat line)
 trap : HUP INT QUIT TERM
 (
+	# The command must not inherit the mask of these files.
+	umask 022
 	cd /
 	exec sh -c "$line"
 ) <&3 3<&- >stdout 2>stderr &

@@ -18,7 +18,10 @@ take)
 		show held
 	fi
 	tmp=$state/lease.tmp.$$
-	printf '%s\n%s\n%s\n' "$token" "$holder" "$(date +%s)" >"$tmp" || fail "cannot write $tmp"
+	printf '%s\n%s\n%s\n' "$token" "$holder" "$(date +%s)" >"$tmp" || {
+		rm -f "$tmp"
+		fail "cannot write $tmp: is the disk full?"
+	}
 	if ln "$tmp" "$lease" 2>/dev/null; then
 		rm -f "$tmp"
 		show yours

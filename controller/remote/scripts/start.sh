@@ -1,6 +1,6 @@
-# usage: STATE RUN TOKEN MARK UNIT LINE KEEPER MAX, on stdin the command for
-# people, MARK, and what the command is to read.
-token=$1 mark=$2 unit=$3 line=$4 keeper=$5 oo=0 oe=0 mo=$6 me=$6
+# usage: STATE RUN TOKEN MARK UNIT LINE KEEPER MAX SIZE, on stdin the command for
+# people, MARK, and SIZE bytes for the command to read.
+token=$1 mark=$2 unit=$3 line=$4 keeper=$5 oo=0 oe=0 mo=$6 me=$6 bytes=$7
 mkdir -p "$state/runs" 2>/dev/null || fail "cannot create the state folder $state/runs"
 if [ -e "$state/lease" ]; then
 	first "$state/lease"
@@ -15,6 +15,7 @@ if ! mkdir "$run" 2>/dev/null; then
 	[ -d "$run" ] || fail "cannot create the run folder $run"
 	begun
 	look
+	[ "$phase" != never ] || fail "another start of this run gave up meanwhile: start again"
 	emit_all
 	printf 'attached\n'
 	report
@@ -31,7 +32,8 @@ save() {
 		while IFS= read -r l && [ "$l" != "$mark" ]; do
 			printf '%s\n' "$l" || return 1
 		done >"$run/command" &&
-		[ "$l" = "$mark" ] && cat >"$run/stdin"
+		[ "$l" = "$mark" ] && cat >"$run/stdin" &&
+		[ "$(($(wc -c <"$run/stdin")))" = "$bytes" ]
 }
 if ! save 2>/dev/null; then
 	rm -rf "$run"

@@ -1,7 +1,7 @@
 # usage: PATH SUM SIZE MODE
 # Says have or want, then reads the file from stdin, checks and renames it.
 set -u
-umask 077
+umask 022
 LC_ALL=C
 export LC_ALL
 path=$1 want=$2 size=$3 mode=$4
@@ -34,6 +34,7 @@ if [ -f "$path" ] && [ ! -h "$path" ] && [ "$(($(wc -c <"$path" 2>/dev/null)))" 
 	fi
 fi
 tmp=$path.ncfleet.$$
+umask 077
 # With noclobber nothing that already lies there is followed or overwritten.
 set -C
 printf '' 2>/dev/null >"$tmp" || { t=$tmp tmp=; fail "cannot create $t as user $(id -un)"; }
