@@ -50,6 +50,11 @@ func ParseStatus(stdout []byte) (Status, error) {
 // ParseSetupChecks reads the JSON form of occ setupchecks: class → severity
 // ("success", "info", "warning", "error").
 func ParseSetupChecks(stdout []byte) (map[string]string, error) {
+	var all map[string]map[string]check
+	if i := bytes.IndexByte(stdout, '{'); i >= 0 && json.Unmarshal(stdout[i:], &all) == nil {
+		return severities(all), nil
+	}
+	// The slow way: complaints around it, or PHP's form of an empty category.
 	obj, err := jsonObject(stdout)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the setup checks %q: %w", firstLine(stdout), err)
@@ -58,22 +63,32 @@ func ParseSetupChecks(stdout []byte) (map[string]string, error) {
 	if err := json.Unmarshal(obj, &categories); err != nil {
 		return nil, fmt.Errorf("cannot read the setup checks: %w", err)
 	}
-	out := map[string]string{}
+	all = map[string]map[string]check{}
 	for category, raw := range categories {
 		if emptyList(raw) {
 			continue
 		}
-		var checks map[string]struct {
-			Severity string `json:"severity"`
-		}
+		var checks map[string]check
 		if err := json.Unmarshal(raw, &checks); err != nil {
 			return nil, fmt.Errorf("cannot read the setup checks of %s: %w", category, err)
 		}
+		all[category] = checks
+	}
+	return severities(all), nil
+}
+
+type check struct {
+	Severity string `json:"severity"`
+}
+
+func severities(all map[string]map[string]check) map[string]string {
+	out := map[string]string{}
+	for _, checks := range all {
 		for class, c := range checks {
 			out[class] = c.Severity
 		}
 	}
-	return out, nil
+	return out
 }
 
 // jsonObject finds the JSON object that starts a line of out; what PHP or occ

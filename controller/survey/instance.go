@@ -268,7 +268,7 @@ func (ir *instanceReader) dirs() {
 	}
 	for _, path := range ir.order {
 		d := ir.state[path]
-		if ir.deep[path] && insideAny(path, closed) {
+		if ir.deep[path] && below(path, closed) {
 			continue
 		}
 		mode := d.mode
@@ -356,9 +356,10 @@ func inside(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
-func insideAny(path string, dirs []string) bool {
+// below reports whether path lies in one of dirs, and is none of them.
+func below(path string, dirs []string) bool {
 	for _, d := range dirs {
-		if inside(path, d) {
+		if path != d && inside(path, d) {
 			return true
 		}
 	}

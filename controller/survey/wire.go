@@ -69,6 +69,9 @@ func sections(b []byte) (map[string]output, error) {
 		}
 		parts[part] = o
 	}
+	if len(body) > 0 {
+		return nil, fmt.Errorf("the survey's answer is %d bytes longer than it says", len(body))
+	}
 	return parts, nil
 }
 
