@@ -266,7 +266,7 @@ func (s *site) upgrade() {
 }
 
 func (s *site) spoilSQL() {
-	s.sql("CREATE TABLE oc_more (x TEXT); UPDATE oc_users SET uid='after'")
+	s.sql("CREATE TABLE IF NOT EXISTS oc_more (x TEXT); INSERT INTO oc_more VALUES (1); UPDATE oc_users SET uid='after'")
 	s.own()
 }
 

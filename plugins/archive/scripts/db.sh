@@ -252,6 +252,14 @@ AND c.relkind IN ('r','p','v','m','S','f') AND left(c.relname,length('$db_prefix
 	esac
 }
 
+# undefined takes the owner off views and triggers: creating one in the name of
+# somebody else needs rights that the instance has not. Only structural lines of
+# a dump start like this, and they are short.
+undefined() { sed '/^\/\*!500[0-9][0-9] /s/DEFINER=`[^`]*`@`[^`]*`//'; }
+
+# whole is plain, and remembers when it could not read to the end.
+whole() { plain "$1" || : >"$scratch/cut"; }
+
 # db_load puts the snapshot's dump into the emptied database.
 db_load() {
 	case $db_kind in
@@ -260,19 +268,20 @@ db_load() {
 		db_empty 2>"$scratch/err" || die "cannot empty the database $db_name: $(tail -n 1 "$scratch/err")"
 		for file in "$snap"/db.sql "$snap"/db.sql.gz; do
 			[ -f "$file" ] || continue
-			plain "$file" | mysql_client 2>"$scratch/err" || die "cannot load $file into $db_name: $(tail -n 1 "$scratch/err")"
+			whole "$file" | undefined | mysql_client 2>"$scratch/err" || die "cannot load $file into $db_name: $(tail -n 1 "$scratch/err")"
 		done
 		;;
 	pgsql)
 		db_empty 2>"$scratch/err" || die "cannot empty the database $db_name: $(tail -n 1 "$scratch/err")"
 		for file in "$snap"/db.pgdump "$snap"/db.pgdump.gz; do
 			[ -f "$file" ] || continue
-			plain "$file" | as_web pg_restore -w --exit-on-error -d "$db_name" 2>"$scratch/err" ||
+			whole "$file" | as_web pg_restore -w --exit-on-error -d "$db_name" 2>"$scratch/err" ||
 				die "cannot load $file into $db_name: $(sed -n 1p "$scratch/err")"
 		done
 		;;
 	*) die "databases of type $db_kind are not supported" ;;
 	esac
+	[ ! -e "$scratch/cut" ] || die "cannot read the dump in $snap to its end: check the disk"
 	[ "$db_kind" = sqlite3 ] || db_tables >"$scratch/tables"
 	[ "$db_kind" = sqlite3 ] || cmp -s "$scratch/tables" "$snap/db.tables" ||
 		die "the database $db_name does not have the tables of the snapshot after loading it: run the restore again, then look into $snap"

@@ -1,0 +1,292 @@
+package archive
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// password has every character that a careless file format trips over.
+const password = `p"a's\s#w;o:r d$%&` + "`x"
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// as prepares a command that runs as another user when the tester is root.
+func as(t *testing.T, name string, argv ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = "/"
+	if os.Getuid() == 0 {
+		u, err := user.Lookup(name)
+		if err != nil {
+			t.Skipf("there is no user %s to run the database as", name)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	}
+	return cmd
+}
+
+func output(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
+	}
+	return string(out)
+}
+
+func lookOrSkip(t *testing.T, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if p, err := exec.LookPath(name); err == nil {
+			return p
+		}
+	}
+	t.Skipf("none of %q is installed", names)
+	return ""
+}
+
+// dbRoot is a directory that the database's user may write to.
+func dbRoot(t *testing.T, owner string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ncdb") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	open(t, dir)
+	if os.Getuid() == 0 {
+		output(t, exec.Command("chown", owner, dir))
+	}
+	return dir
+}
+
+// mariadb starts a database of the test's own and returns its socket and port.
+func mariadb(t *testing.T) (string, int) {
+	t.Helper()
+	install := lookOrSkip(t, "mariadb-install-db", "mysql_install_db")
+	daemon := lookOrSkip(t, "mariadbd", "mysqld")
+	lookOrSkip(t, "mariadb-dump", "mysqldump")
+	dir, port := dbRoot(t, "mysql"), freePort(t)
+	socket := filepath.Join(dir, "s")
+	output(t, as(t, "mysql", install, "--no-defaults", "--datadir="+dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db"))
+	cmd := as(t, "mysql", daemon, "--no-defaults", "--datadir="+dir+"/data", "--socket="+socket, "--port="+strconv.Itoa(port),
+		"--bind-address=127.0.0.1", "--pid-file="+dir+"/pid", "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M", "--plugin-load-add=auth_socket")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if exec.Command("mariadb", "--no-defaults", "-uroot", "-S", socket, "-e", "SELECT 1").Run() == nil {
+			return socket, port
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("MariaDB does not answer")
+		}
+	}
+}
+
+func TestMariaDB(t *testing.T) {
+	socket, port := mariadb(t)
+	s := newSite(t, false)
+	s.subject.DatabaseKind = "mysql"
+	root := func(db, sql string) string {
+		t.Helper()
+		return output(s.t, exec.Command("mariadb", "--no-defaults", "-uroot", "-S", socket, "-BN", "--default-character-set=utf8mb4", "-e", sql, db))
+	}
+	root("mysql", `CREATE DATABASE nc CHARACTER SET utf8mb4; CREATE DATABASE other;
+CREATE USER 'nc'@'%' IDENTIFIED BY '`+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)+`'; CREATE USER 'nc'@'localhost' IDENTIFIED BY '`+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)+`';
+GRANT ALL ON nc.* TO 'nc'@'%'; GRANT ALL ON nc.* TO 'nc'@'localhost';
+CREATE USER '`+s.subject.WebUser+`'@'localhost' IDENTIFIED VIA unix_socket; GRANT ALL ON nc.* TO '`+s.subject.WebUser+`'@'localhost'`)
+	// A file of root's own must not get in the way.
+	home := t.TempDir()
+	s.must(os.WriteFile(filepath.Join(home, ".my.cnf"), []byte("[client]\nuser=wrong\npassword=wrong\nhost=192.0.2.1\n"), 0o600))
+	s.run.env = []string{"HOME=" + home}
+	php := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)
+	for name, settings := range map[string]string{
+		"host and port": fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php),
+		"port apart":    fmt.Sprintf("'dbhost' => '127.0.0.1', 'dbport' => %d, 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php),
+		"socket":        fmt.Sprintf("'dbhost' => 'localhost:%s', 'dbuser' => 'nc', 'dbpassword' => '%s'", socket, php),
+		"bare socket":   fmt.Sprintf("'dbhost' => '%s', 'dbuser' => 'nc', 'dbpassword' => '%s'", socket, php),
+		"socket login":  fmt.Sprintf("'dbhost' => 'localhost:%s', 'dbuser' => '%s', 'dbpassword' => ''", socket, s.subject.WebUser),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			root("nc", `SET FOREIGN_KEY_CHECKS=0; DROP DATABASE nc; CREATE DATABASE nc CHARACTER SET utf8mb4; USE nc;
+CREATE TABLE oc_users (uid VARCHAR(64) PRIMARY KEY, bin LONGBLOB); INSERT INTO oc_users VALUES ('before 🦊', 0x00FF0A27225C);
+CREATE TABLE oc_groups (gid VARCHAR(64), uid VARCHAR(64), FOREIGN KEY (uid) REFERENCES oc_users (uid)); INSERT INTO oc_groups VALUES ('g', 'before 🦊');
+CREATE VIEW oc_view AS SELECT uid FROM oc_users; CREATE TABLE wiki_page (x INT); INSERT INTO wiki_page VALUES (1)`)
+			s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'dbtableprefix' => 'oc_', 'datadirectory' => '" + s.data + "', " + settings)
+			c, err := s.a.Cover(t.Context(), s.subject, s.run)
+			s.must(err)
+			if len(c.Missing) != 1 || !strings.Contains(c.Note, "1 tables without the prefix") {
+				t.Errorf("missing %+v, note %q", c.Missing, c.Note)
+			}
+			h := s.create("r/" + strings.ReplaceAll(name, " ", "-"))
+			s.verify(h)
+			root("nc", `CREATE TABLE oc_shares_limits (x INT); UPDATE oc_users SET bin = NULL; DROP TABLE oc_groups; UPDATE wiki_page SET x = 2`)
+			s.restore(h)
+			s.restore(h)
+			got := root("nc", "SELECT uid, HEX(bin) FROM oc_users; SELECT gid FROM oc_groups; SELECT COUNT(*) FROM oc_view; SHOW TABLES; SELECT x FROM wiki_page")
+			if want := "before 🦊\t00FF0A27225C\ng\n1\noc_groups\noc_users\noc_view\nwiki_page\n2\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			s.noSecrets(h)
+			s.must(s.a.Delete(t.Context(), h, s.run))
+		})
+	}
+	s.t = t
+	t.Run("alone in its database, gzip", func(t *testing.T) {
+		s.t = t
+		s.must(s.a.Configure(t.Context(), driver.Config{"compress": "gzip"}))
+		root("nc", "DROP TABLE wiki_page")
+		h := s.create("r/alone")
+		s.verify(h)
+		root("nc", "CREATE TABLE oc_x (x INT); DELETE FROM oc_groups")
+		s.restore(h)
+		if got := root("nc", "SHOW TABLES; SELECT gid FROM oc_groups"); got != "oc_groups\noc_users\noc_view\ng\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+	s.t = t
+	t.Run("database down", func(t *testing.T) {
+		s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'datadirectory' => '/x', 'dbhost' => '127.0.0.1:1', 'dbuser' => 'nc', 'dbpassword' => 'x'")
+		c, err := s.a.Cover(t.Context(), s.subject, s.run)
+		s.must(err)
+		found := false
+		for _, hole := range c.Missing {
+			found = found || hole.Place.Part == driver.PartDatabase && strings.Contains(hole.Reason, "cannot read the database")
+		}
+		if !found {
+			t.Errorf("missing %+v", c.Missing)
+		}
+		if _, err := s.a.Create(t.Context(), s.request("r/down"), s.run); err == nil {
+			t.Error("Create succeeds without the database")
+		}
+	})
+}
+
+// noSecrets looks for the password in everything kept outside config.php.
+func (s *site) noSecrets(h driver.Handle) {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.subject.StateDir, "snapshots", "*", "*"))
+	s.must(err)
+	if len(files) == 0 {
+		s.t.Error("no snapshot files found")
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		s.must(err)
+		if strings.Contains(string(text), password) && !strings.Contains(f, "config.tar") {
+			s.t.Errorf("%s holds the password", f)
+		}
+		if fi, err := os.Stat(f); err != nil || fi.Mode().Perm()&0o077 != 0 {
+			s.t.Errorf("%s is open to others: %v", f, fi.Mode())
+		}
+	}
+	if left, _ := filepath.Glob("/run/ncfleet-archive.*"); len(left) != 0 {
+		s.t.Logf("scratch directories (of other tests?): %q", left)
+	}
+}
+
+// postgres starts a database of the test's own.
+func postgres(t *testing.T) (string, int) {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if len(found) == 0 {
+		t.Skip("PostgreSQL is not installed")
+	}
+	bin := found[len(found)-1]
+	lookOrSkip(t, "pg_dump")
+	dir, port := dbRoot(t, "postgres"), freePort(t)
+	output(t, as(t, "postgres", bin+"/initdb", "-D", dir+"/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"))
+	// The administrator and the web user come in by the socket, others need
+	// their password.
+	hba := "local all postgres trust\nlocal all nc scram-sha-256\nlocal all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n"
+	if err := os.WriteFile(dir+"/data/pg_hba.conf", []byte(hba), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := as(t, "postgres", bin+"/postgres", "-D", dir+"/data", "-k", dir, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGQUIT); _ = cmd.Wait() })
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if exec.Command("psql", "-X", "-h", dir, "-p", strconv.Itoa(port), "-U", "postgres", "-c", "SELECT 1").Run() == nil {
+			return dir, port
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("PostgreSQL does not answer")
+		}
+	}
+}
+
+func TestPostgreSQL(t *testing.T) {
+	dir, port := postgres(t)
+	s := newSite(t, false)
+	s.subject.DatabaseKind = "pgsql"
+	root := func(db, sql string) string {
+		t.Helper()
+		cmd := exec.Command("psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-h", dir, "-p", strconv.Itoa(port), "-U", "postgres", "-d", db)
+		cmd.Stdin = strings.NewReader(sql)
+		return output(s.t, cmd)
+	}
+	web := s.subject.WebUser
+	root("postgres", "CREATE ROLE nc LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'; CREATE ROLE reader; CREATE ROLE \""+web+"\" LOGIN IN ROLE nc;")
+	php := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)
+	for name, settings := range map[string]string{
+		"host and port": fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php),
+		"socket":        fmt.Sprintf("'dbhost' => '%s', 'dbport' => '%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", dir, port, php),
+		"peer login":    fmt.Sprintf("'dbhost' => '%s:%d', 'dbuser' => '%s', 'dbpassword' => ''", dir, port, web),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			root("postgres", "DROP DATABASE IF EXISTS \"n-c\";\nCREATE DATABASE \"n-c\" OWNER nc;")
+			root("n-c", `CREATE EXTENSION pg_stat_statements; GRANT ALL ON SCHEMA public TO nc; SET ROLE nc;
+CREATE TABLE oc_users (id SERIAL PRIMARY KEY, uid TEXT, bin BYTEA); INSERT INTO oc_users (uid, bin) VALUES ('before 🦊', '\x00ff0a27225c');
+CREATE TABLE oc_groups (gid TEXT, id INT REFERENCES oc_users); INSERT INTO oc_groups VALUES ('g', 1); CREATE SEQUENCE oc_loose_seq; SELECT setval('oc_loose_seq', 41);
+CREATE VIEW oc_view AS SELECT uid FROM oc_users; CREATE TABLE wiki_page (x INT); INSERT INTO wiki_page VALUES (1); GRANT SELECT ON oc_users TO reader;`)
+			s.config("'dbtype' => 'pgsql', 'dbname' => 'n-c', 'dbtableprefix' => 'oc_', 'datadirectory' => '" + s.data + "', " + settings)
+			c, err := s.a.Cover(t.Context(), s.subject, s.run)
+			s.must(err)
+			if len(c.Missing) != 1 || !strings.Contains(c.Note, "1 tables without the prefix") {
+				t.Errorf("missing %+v, note %q", c.Missing, c.Note)
+			}
+			h := s.create("r/" + strings.ReplaceAll(name, " ", "-"))
+			s.verify(h)
+			root("n-c", `SET ROLE nc; CREATE TABLE oc_shares_limits (x SERIAL); UPDATE oc_users SET uid = 'after'; DROP TABLE oc_groups; UPDATE wiki_page SET x = 2; SELECT nextval('oc_loose_seq');`)
+			s.restore(h)
+			s.restore(h)
+			got := root("n-c", `SELECT id, uid, bin FROM oc_users; SELECT gid FROM oc_groups; SELECT COUNT(*) FROM oc_view;
+SELECT relname FROM pg_class WHERE relname ~ '^(oc_|wiki)' AND relkind IN ('r','v','S') ORDER BY 1; SELECT x FROM wiki_page; SELECT nextval('oc_loose_seq');
+SELECT pg_get_userbyid(relowner), has_table_privilege('reader', 'oc_users', 'select') FROM pg_class WHERE relname = 'oc_users'; SELECT extname FROM pg_extension ORDER BY 1;`)
+			want := "1|before 🦊|\\x00ff0a27225c\ng\n1\noc_groups\noc_loose_seq\noc_users\noc_users_id_seq\noc_view\nwiki_page\n2\n42\nnc|t\npg_stat_statements\nplpgsql\n"
+			if got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			s.noSecrets(h)
+			s.must(s.a.Delete(t.Context(), h, s.run))
+		})
+	}
+	s.t = t
+}
