@@ -108,67 +108,77 @@ func TestSudo(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("secrets stay out of the process list", func(t *testing.T) {
-		allow("USER ALL=(ALL) ALL")
-		h := host(secret(testPassword))
-		list := driver.Command{
-			Argv: []string{"sh", "-c", `cat >/dev/null; for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline" 2>/dev/null; echo; done`},
-			Env:  map[string]string{"TOKEN": "env-secret-1"}, Stdin: []byte("stdin-secret-2"), User: "root",
+	t.Run("secrets", func(t *testing.T) { checkSecrets(t, host(secret(testPassword)), allow) })
+	t.Run("detached", func(t *testing.T) { checkDetached(t, s, host(secret(testPassword)), allow) })
+	t.Run("missing", func(t *testing.T) { checkMissing(t, s) })
+}
+
+// checkSecrets looks for them in the process list of the host.
+func checkSecrets(t *testing.T, h *Host, allow func(...string)) {
+	t.Helper()
+	allow("USER ALL=(ALL) ALL")
+	list := driver.Command{
+		Argv: []string{"sh", "-c", `cat >/dev/null; for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline" 2>/dev/null; echo; done`},
+		Env:  map[string]string{"TOKEN": "env-secret-1"}, Stdin: []byte("stdin-secret-2"), User: "root",
+	}
+	checkNoSecret := func(out []byte) {
+		t.Helper()
+		if !bytes.Contains(out, []byte("sudo -k -S")) && !bytes.Contains(out, []byte("keeper")) {
+			t.Errorf("the list does not show the command: %s", out)
 		}
-		checkNoSecret := func(out []byte) {
-			t.Helper()
-			if !bytes.Contains(out, []byte("sudo -k -S")) && !bytes.Contains(out, []byte("keeper")) {
-				t.Errorf("the list does not show the command: %s", out)
+		for _, secret := range []string{testPassword, "env-secret", "stdin-secret"} {
+			if bytes.Contains(out, []byte(secret)) {
+				t.Errorf("the list shows %s", secret)
 			}
-			for _, secret := range []string{testPassword, "env-secret", "stdin-secret"} {
-				if bytes.Contains(out, []byte(secret)) {
-					t.Errorf("the list shows %s", secret)
-				}
-			}
 		}
-		checkNoSecret(mustRun(t, h, list).Stdout)
-		ctx := testContext(t)
-		if _, err := h.Start(ctx, "list", "", list); err != nil {
-			t.Fatal(err)
-		}
-		state, err := h.Wait(ctx, "list", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkNoSecret(state.Stdout)
-	})
-	t.Run("detached", func(t *testing.T) {
-		allow("USER ALL=(ALL) ALL")
-		checkUsers(t, host(secret(testPassword)), name)
-		info, err := os.Stat(filepath.Join(s.config.StateDir, "runs", "as-nobody"))
-		if err != nil || info.Mode().Perm() != 0o700 {
-			t.Errorf("run folder: %v, %v", info, err)
-		}
-		r := UploadRequest{Path: filepath.Join(s.dir, "new", "f"), User: "root", Mode: 0o644, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }}
-		if err := host(secret(testPassword)).Upload(testContext(t), r); err != nil {
-			t.Error(err)
-		}
-		out, _ := exec.Command("stat", "-c", "%U %a", r.Path, filepath.Dir(r.Path)).Output()
-		if string(out) != "root 644\nroot 755\n" {
-			t.Errorf("uploaded as %q", out)
-		}
-	})
-	t.Run("missing", func(t *testing.T) {
-		bin := filepath.Join(s.dir, "bin")
-		os.Mkdir(bin, 0o755)
-		for _, program := range []string{"env", "sh"} {
-			path, _ := exec.LookPath(program)
-			os.Symlink(path, filepath.Join(bin, program))
-		}
-		poor := startSSHDWith(t, s.dir, "HostKey "+filepath.Join(s.dir, "host_key"), "SetEnv PATH="+bin)
-		c := s.config
-		c.Port, c.KnownHosts = poor.port, poor.config.KnownHosts
-		_, err := newTestPool(t).Host(c).Run(testContext(t), driver.Command{Argv: []string{"true"}, User: "root"})
-		var e *SudoError
-		if !errors.As(err, &e) || e.Reason != SudoMissing {
-			t.Errorf("got %v", err)
-		}
-	})
+	}
+	checkNoSecret(mustRun(t, h, list).Stdout)
+	ctx := testContext(t)
+	if _, err := h.Start(ctx, "list", "", list); err != nil {
+		t.Fatal(err)
+	}
+	state, err := h.Wait(ctx, "list", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkNoSecret(state.Stdout)
+}
+
+func checkDetached(t *testing.T, s *sshd, h *Host, allow func(...string)) {
+	t.Helper()
+	allow("USER ALL=(ALL) ALL")
+	checkUsers(t, h, s.config.User)
+	info, err := os.Stat(filepath.Join(s.config.StateDir, "runs", "as-nobody"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("run folder: %v, %v", info, err)
+	}
+	r := UploadRequest{Path: filepath.Join(s.dir, "new", "f"), User: "root", Mode: 0o644, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }}
+	if err := h.Upload(testContext(t), r); err != nil {
+		t.Error(err)
+	}
+	out, _ := exec.Command("stat", "-c", "%U %a", r.Path, filepath.Dir(r.Path)).Output()
+	if string(out) != "root 644\nroot 755\n" {
+		t.Errorf("uploaded as %q", out)
+	}
+}
+
+// checkMissing logs in where the path has no sudo.
+func checkMissing(t *testing.T, s *sshd) {
+	t.Helper()
+	bin := filepath.Join(s.dir, "bin")
+	os.Mkdir(bin, 0o755)
+	for _, program := range []string{"env", "sh"} {
+		path, _ := exec.LookPath(program)
+		os.Symlink(path, filepath.Join(bin, program))
+	}
+	poor := startSSHDWith(t, s.dir, "HostKey "+filepath.Join(s.dir, "host_key"), "SetEnv PATH="+bin)
+	c := s.config
+	c.Port, c.KnownHosts = poor.port, poor.config.KnownHosts
+	_, err := newTestPool(t).Host(c).Run(testContext(t), driver.Command{Argv: []string{"true"}, User: "root"})
+	var e *SudoError
+	if !errors.As(err, &e) || e.Reason != SudoMissing {
+		t.Errorf("got %v", err)
+	}
 }
 
 // checkUsers runs commands as several users, at once and detached.
