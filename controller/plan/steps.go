@@ -193,9 +193,9 @@ func (b *builder) after(ids stepIDs) {
 // back writes the undo. The first three only run when an operator takes back
 // a target that was opened already: it must be leased, held and closed again.
 func (b *builder) back(ids stepIDs) {
-	b.undoStep(Step{Kind: KindLease, Phase: PhaseClosed, Title: "take the host's lease again", Timeout: timeoutShort, Undoes: ids.of(KindUnlease)})
+	b.undoStep(Step{Kind: KindLease, Phase: PhaseBefore, Title: "take the host's lease again", Timeout: timeoutShort, Undoes: ids.of(KindUnlease)})
 	if units, files := b.holdable(); len(ids[KindRelease]) > 0 {
-		b.undoStep(script(Step{Kind: KindHold, Phase: PhaseClosed, Title: "hold rival updaters again", Timeout: timeoutShort,
+		b.undoStep(script(Step{Kind: KindHold, Phase: PhaseBefore, Title: "hold rival updaters again", Timeout: timeoutShort,
 			Undoes: ids.of(KindRelease)}, b.hostSite().Hold(units, files)))
 	}
 	for i, in := range b.insides() {

@@ -1,0 +1,207 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+)
+
+// formatVersion is the version of this package's JSON forms. Names are only
+// ever added within a version.
+const formatVersion = 1
+
+// JSON writes a plan for programs: one object, indented.
+func JSON(w io.Writer, p *plan.Plan) error {
+	return object(w, viewPlan(p), " ")
+}
+
+func object(w io.Writer, v any, indent string) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("cannot write report: %w", err)
+	}
+	return nil
+}
+
+type planView struct {
+	FormatVersion int           `json:"format_version"`
+	Rollout       string        `json:"rollout"`
+	Digest        string        `json:"digest"`
+	FactsOf       time.Time     `json:"facts_of"`
+	Changes       bool          `json:"changes"`
+	Targets       targetCount   `json:"targets"`
+	Policy        policyView    `json:"policy"`
+	Waves         []waveView    `json:"waves"`
+	Blocked       []blockedView `json:"blocked"`
+	Idle          []string      `json:"idle"`
+}
+
+type targetCount struct {
+	Planned int `json:"planned"`
+	Blocked int `json:"blocked"`
+	Idle    int `json:"idle"`
+}
+
+type policyView struct {
+	MaxUnavailable     int    `json:"max_unavailable"`
+	FailureBudget      int    `json:"failure_budget"`
+	Ahead              int    `json:"ahead"`
+	SpreadLabel        string `json:"spread_label,omitempty"`
+	SpreadMax          int    `json:"spread_max,omitempty"`
+	OnHold             string `json:"on_hold"`
+	HoldTimeoutSeconds int    `json:"hold_timeout_seconds"`
+	Window             any    `json:"window,omitempty"`
+}
+
+type windowView struct {
+	Days []string `json:"days"`
+	From string   `json:"from"`
+	To   string   `json:"to"`
+	Zone string   `json:"zone"`
+}
+
+type waveView struct {
+	Name        string       `json:"name"`
+	BakeSeconds int          `json:"bake_seconds"`
+	Approve     bool         `json:"approve"`
+	Targets     []targetView `json:"targets"`
+	Gate        []stepView   `json:"gate"`
+}
+
+type targetView struct {
+	Name          string        `json:"name"`
+	Host          string        `json:"host"`
+	Instance      string        `json:"instance,omitempty"`
+	From          string        `json:"from,omitempty"`
+	To            string        `json:"to,omitempty"`
+	Hops          []string      `json:"hops"`
+	Packages      []packageView `json:"packages"`
+	Apps          []appView     `json:"apps"`
+	Warnings      []problemView `json:"warnings"`
+	ClosedSeconds int           `json:"closed_seconds"`
+	OnlineSeconds int           `json:"online_seconds"`
+	Steps         []stepView    `json:"steps"`
+	Undo          []stepView    `json:"undo"`
+}
+
+type packageView struct {
+	Name     string `json:"name"`
+	From     string `json:"from,omitempty"`
+	To       string `json:"to,omitempty"`
+	Change   string `json:"change"`
+	Product  string `json:"product,omitempty"`
+	Security bool   `json:"security"`
+	Held     bool   `json:"held"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+type appView struct {
+	ID     string `json:"id"`
+	From   string `json:"from,omitempty"`
+	To     string `json:"to,omitempty"`
+	Action string `json:"action"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type problemView struct {
+	Code    string `json:"code"`
+	Summary string `json:"summary"`
+	Detail  string `json:"detail"`
+	Remedy  string `json:"remedy"`
+}
+
+type blockedView struct {
+	Target   string        `json:"target"`
+	Problems []problemView `json:"problems"`
+}
+
+type stepView struct {
+	ID             string     `json:"id"`
+	Kind           string     `json:"kind"`
+	Phase          string     `json:"phase"`
+	Title          string     `json:"title"`
+	Argv           [][]string `json:"argv,omitempty"`
+	Driver         string     `json:"driver,omitempty"`
+	TimeoutSeconds int        `json:"timeout_seconds"`
+	Changes        bool       `json:"changes"`
+	Undoes         []string   `json:"undoes,omitempty"`
+}
+
+func viewPlan(p *plan.Plan) planView {
+	o := p.Policy
+	v := planView{
+		FormatVersion: formatVersion, Rollout: p.Rollout, Digest: plan.Digest(*p), FactsOf: p.Made.UTC(),
+		Changes: targets(p) > 0, Targets: targetCount{Planned: targets(p), Blocked: len(p.Blocked), Idle: len(p.Idle)},
+		Policy: policyView{
+			MaxUnavailable: o.MaxUnavailable, FailureBudget: o.FailureBudget, Ahead: o.Ahead, SpreadLabel: o.SpreadLabel,
+			SpreadMax: o.SpreadMax, OnHold: o.OnHold, HoldTimeoutSeconds: wholeSeconds(o.HoldTimeout),
+		},
+		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...),
+	}
+	if w := o.Window; w != nil {
+		v.Policy.Window = windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone}
+	}
+	for i := range p.Waves {
+		w := &p.Waves[i]
+		view := waveView{Name: w.Name, BakeSeconds: wholeSeconds(w.Bake), Approve: w.Approve, Targets: []targetView{}, Gate: viewSteps(w.Gate)}
+		for k := range w.Targets {
+			view.Targets = append(view.Targets, viewTarget(&w.Targets[k]))
+		}
+		v.Waves = append(v.Waves, view)
+	}
+	for _, b := range p.Blocked {
+		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
+	}
+	return v
+}
+
+// wholeSeconds is a duration in whole seconds.
+func wholeSeconds(d time.Duration) int { return int(d / time.Second) }
+
+func viewTarget(t *plan.Target) targetView {
+	v := targetView{
+		Name: t.Name, Host: t.Host, Instance: t.Instance, From: t.From.String(), To: t.To.String(), Hops: []string{},
+		Packages: []packageView{}, Apps: []appView{}, Warnings: viewProblems(t.Warnings),
+		ClosedSeconds: t.ClosedSeconds, OnlineSeconds: t.OnlineSeconds, Steps: viewSteps(t.Steps), Undo: viewSteps(t.Undo),
+	}
+	for _, h := range t.Hops {
+		v.Hops = append(v.Hops, h.To.String())
+	}
+	for _, c := range t.Packages {
+		v.Packages = append(v.Packages, packageView{Name: c.Name, From: c.From, To: c.To, Change: string(c.Change),
+			Product: c.Product, Security: c.Security, Held: c.Held, Reason: c.Reason})
+	}
+	for _, a := range t.Apps {
+		v.Apps = append(v.Apps, appView{ID: a.ID, From: a.From, To: a.To, Action: a.Action, Reason: a.Reason})
+	}
+	return v
+}
+
+func viewProblems(list []plan.Problem) []problemView {
+	out := []problemView{}
+	for _, p := range list {
+		out = append(out, problemView{Code: p.Code, Summary: p.Summary, Detail: p.Detail, Remedy: p.Remedy})
+	}
+	return out
+}
+
+func viewSteps(list []plan.Step) []stepView {
+	out := []stepView{}
+	for _, s := range list {
+		v := stepView{ID: s.ID, Kind: string(s.Kind), Phase: string(s.Phase), Title: s.Title, Driver: s.Driver,
+			TimeoutSeconds: wholeSeconds(s.Timeout), Changes: s.Changes, Undoes: s.Undoes}
+		if s.Script != "" {
+			v.Argv = append(v.Argv, append([]string{s.Script}, s.Args...))
+		}
+		for _, c := range s.Commands {
+			v.Argv = append(v.Argv, c.Argv)
+		}
+		out = append(out, v)
+	}
+	return out
+}
