@@ -112,21 +112,43 @@ func newFakeHost(t *testing.T) *fakeHost {
 
 func TestFakeHost(t *testing.T) {
 	for name, argv := range shells(t) {
-		t.Run(name, func(t *testing.T) {
-			h := newFakeHost(t)
-			h.remote.argv = argv
-			h.host.Instances = append(h.host.Instances, inventory.Instance{Name: "gone", Path: h.root + "/srv/gone"})
-			f := Take(context.Background(), Request{Host: h.host, Remote: h.remote, Now: noon, SetupChecks: true, AppStore: true,
-				Paths: []string{h.root + "/not/yet/there"}})
-			if f.Unreachable != "" {
-				t.Fatal(f.Unreachable)
-			}
-			checkHost(t, h, f)
-			checkInstance(t, h, f)
-			if t.Failed() {
-				t.Log(show(t, f))
-			}
-		})
+		t.Run(name, func(t *testing.T) { surveyFakeHost(t, newFakeHost(t), argv) })
+	}
+}
+
+// TestFakeHostBusybox: every tool is busybox's own.
+func TestFakeHostBusybox(t *testing.T) {
+	if _, err := exec.LookPath("busybox"); err != nil {
+		t.Skip("no busybox")
+	}
+	h, dir := newFakeHost(t), t.TempDir()
+	if out, err := exec.Command("busybox", "--install", "-s", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	h.remote.env[1] = "PATH=" + filepath.Join(h.root, "bin") + ":" + dir + ":" + os.Getenv("PATH")
+	surveyFakeHost(t, h, []string{filepath.Join(dir, "sh")})
+}
+
+// TestFakeHostOtherStat: stat knows no -c, as on some systems.
+func TestFakeHostOtherStat(t *testing.T) {
+	h := newFakeHost(t)
+	write(t, h.root+"/bin/stat", "#!/bin/sh\necho 'stat: illegal option -- c' >&2\nexit 1\n", 0o755)
+	surveyFakeHost(t, h, []string{"sh"})
+}
+
+func surveyFakeHost(t *testing.T, h *fakeHost, argv []string) {
+	t.Helper()
+	h.remote.argv = argv
+	h.host.Instances = append(h.host.Instances, inventory.Instance{Name: "gone", Path: h.root + "/srv/gone"})
+	f := Take(context.Background(), Request{Host: h.host, Remote: h.remote, Now: noon, SetupChecks: true, AppStore: true,
+		Paths: []string{h.root + "/not/yet/there"}})
+	if f.Unreachable != "" {
+		t.Fatal(f.Unreachable)
+	}
+	checkHost(t, h, f)
+	checkInstance(t, h, f)
+	if t.Failed() {
+		t.Log(show(t, f))
 	}
 }
 

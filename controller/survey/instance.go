@@ -300,8 +300,11 @@ func (ir *instanceReader) why(path string) string {
 		return "the data directory: app data, caches, the log"
 	}
 	for _, p := range f.AppsPaths {
-		if path == p.Path {
+		if path == p.Path && p.Writable {
 			return "apps are updated here"
+		}
+		if path == p.Path {
+			return "apps that config.php declares as not writable: only a new code tree changes them"
 		}
 	}
 	if path == f.Path+"/apps" {
@@ -364,4 +367,10 @@ func below(path string, dirs []string) bool {
 		}
 	}
 	return false
+}
+
+// atoi64 reads a number, 0 when it is none.
+func atoi64(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
 }

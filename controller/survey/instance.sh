@@ -1,7 +1,32 @@
 # One instance: what its files say, what its PHP says, what its user may write.
 
-# owner PATH: "user<TAB>group<TAB>uid", by what the name service says.
-owner() { stat -L -c "%U${TAB}%G${TAB}%u" -- "$1" 2>/dev/null; }
+# owner PATH: "user<TAB>group<TAB>uid", by what the name service says. Where
+# stat is of another kind, ls tells.
+owner() {
+  stat -L -c "%U${TAB}%G${TAB}%u" -- "$1" 2>/dev/null && return 0
+  [ -e "$1" ] || return 1
+  set -f; set -- $(ls -ldL -- "$1"); set +f
+  printf '%s\t%s\t%s\n' "$3" "$4" "$(id -u "$3" 2>/dev/null)"
+}
+
+# modes PATH…: "s<TAB>mode<TAB>user<TAB>group<TAB>path" of each.
+modes() {
+  if stat -L -c %a / >/dev/null 2>&1; then
+    within 10 stat -L -c "s${TAB}%a${TAB}%U${TAB}%G${TAB}%n" -- "$@" 2>/dev/null
+    return 0
+  fi
+  within 10 ls -ldL -- "$@" 2>/dev/null | awk '{
+    mode = ""
+    for (i = 0; i < 3; i++) {
+      v = 0
+      if (substr($1, 2 + 3 * i, 1) == "r") v += 4
+      if (substr($1, 3 + 3 * i, 1) == "w") v += 2
+      if (substr($1, 4 + 3 * i, 1) ~ /[xst]/) v += 1
+      mode = mode v
+    }
+    p = $0; for (i = 0; i < 8; i++) sub(/^[^ ]+ +/, "", p)
+    printf "s\t%s\t%s\t%s\t%s\n", mode, $3, $4, p }'
+}
 
 # who N: sets path, real, user, php for instance N; 1 when there is nothing.
 who() {
@@ -123,7 +148,7 @@ places() {
   printf 'parent\t%s\t%s\n' "$w" "$parent"
   set -- "$parent"
   while IFS= read -r p; do set -- "$@" "$p"; done <"$list"
-  within 10 stat -L -c "s${TAB}%a${TAB}%U${TAB}%G${TAB}%n" -- "$@" 2>/dev/null
+  modes "$@"
   for p in "$real".ncfleet-new-* "$real".ncfleet-old-*; do
     [ -e "$p" ] && printf 'leftover\t%s\n' "$p"
   done
