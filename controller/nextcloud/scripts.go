@@ -31,7 +31,7 @@ import (
 //	    numbers of TREE/version.php, both bare. Exit 1 and one line on stderr when
 //	    config.php cannot be read. Keys used: maintenance, upgrade.disable-web,
 //	    appstoreenabled, loglevel, appstoreurl, has_internet_connection, proxy,
-//	    version, @code, @memory.
+//	    logfile, version, @code, @memory.
 //	PHP -r CODE -- ncfleet-config-set TREE/config/config.php KEY JSON|unset ...
 //	    Changes the keys in the file; prints "changed" or "unchanged".
 //	PHP -r CODE -- ncfleet-http URL

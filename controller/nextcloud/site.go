@@ -118,6 +118,59 @@ func (s Site) Hold(units, cronFiles []string) Invocation {
 // Unhold puts the rival updaters back as Hold found them.
 func (s Site) Unhold() Invocation { return s.call("unhold.sh") }
 
+// Reboot restarts the host when its packages ask for it.
+func (s Site) Reboot() Invocation { return s.call("reboot.sh", "--checks", "required") }
+
+// Door says how gate.sh serves the private door.
+type Door struct {
+	Probe   string // user to make and remove, "" for none
+	Port    int    // to try first
+	Seconds int    // after which it closes by itself
+	Checks  bool   // run occ setupchecks
+	LogFile string // "" for the one that close.sh found
+}
+
+// Gate opens the private door of the site that the given arguments, of any
+// other script, are about. Password and token go into the environment, as
+// OC_PASS and NCFLEET_DOOR.
+func Gate(siteArgs []string, d Door) Invocation {
+	args := Base(siteArgs)
+	if d.Probe != "" {
+		args = append(args, "--probe", d.Probe)
+	}
+	if d.LogFile != "" {
+		args = append(args, "--log", d.LogFile)
+	}
+	checks := "no"
+	if d.Checks {
+		checks = "yes"
+	}
+	return Invocation{Script: "gate.sh", Args: append(args, "--port", strconv.Itoa(d.Port),
+		"--seconds", strconv.Itoa(d.Seconds), "--checks", checks)}
+}
+
+// Base returns those of a script's arguments that say which site it is about.
+func Base(args []string) []string {
+	var out []string
+	for i := 0; i+1 < len(args); i += 2 {
+		switch args[i] {
+		case "--name", "--path", "--data", "--user", "--php", "--state", "--url", "--reload":
+			out = append(out, args[i], args[i+1])
+		}
+	}
+	return out
+}
+
+// Option returns the first value of a script's option, or "".
+func Option(args []string, name string) string {
+	for i := 0; i+1 < len(args); i += 2 {
+		if args[i] == name {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
 // QuoteArgv renders argv as one string that a POSIX shell splits into exactly
 // these words again.
 func QuoteArgv(argv []string) string {

@@ -42,12 +42,13 @@ KEYS='maintenance upgrade.disable-web appstoreenabled loglevel'
 remember() {
 	[ -f "$SITE/before" ] && return 0
 	# shellcheck disable=SC2086
-	config_get "$P/config/config.php" $KEYS >"$SITE/before.part" 2>"$SITE/err" ||
+	config_get "$P/config/config.php" $KEYS logfile >"$SITE/before.part" 2>"$SITE/err" ||
 		fail "cannot read $P/config/config.php as $WEB with $PHP: $(tail -n 1 "$SITE/err")"
-	[ "$(grep -c . "$SITE/before.part")" = 4 ] || fail "cannot read the settings in $P/config/config.php with $PHP"
+	[ "$(grep -c . "$SITE/before.part")" = 5 ] || fail "cannot read the settings in $P/config/config.php with $PHP"
 	: >"$SITE/paused"
-	log=${LOGFILE:-$DATA/nextcloud.log}
-	stat -c '%i %s' "$log" >"$SITE/log" 2>/dev/null || echo '0 0' >"$SITE/log"
+	log=$(sed -n 's/^logfile "\(.*\)"$/\1/p' "$SITE/before.part")
+	log=${LOGFILE:-${log:-$DATA/nextcloud.log}}
+	printf '%s %s\n' "$(size_of "$log")" "$log" >"$SITE/log"
 	mv "$SITE/before.part" "$SITE/before"
 }
 

@@ -1,12 +1,16 @@
 # gate: the private door. While users see 503, PHP serves the tree on a
 # loopback port with NC_maintenance=0, for whoever sends the token in
-# $NCFLEET_DOOR. A probe user is made with the password in $OC_PASS. The door
-# closes when $SITE/door-stop appears, or after --seconds, whatever becomes of
-# the controller; the probe user goes with it.
+# $NCFLEET_DOOR. A probe user is made with the password in $OC_PASS. Beside the
+# site the door serves /.ncfleet/state, what became of the probe user, and
+# /.ncfleet/stop, which closes it. It closes too when $SITE/door-stop appears,
+# and after --seconds, whatever becomes of the controller; the probe user goes
+# with it.
 ROUTER='<?php
 $t = (string)getenv("NCFLEET_DOOR");
 if ($t === "" || !hash_equals($t, (string)($_SERVER["HTTP_X_NCFLEET_DOOR"] ?? ""))) { http_response_code(403); echo "closed\n"; return; }
 unset($_SERVER["HTTP_X_NCFLEET_DOOR"], $t);
+if ($_SERVER["REQUEST_URI"] === "/.ncfleet/state") { readfile(__DIR__ . "/state"); return; }
+if ($_SERVER["REQUEST_URI"] === "/.ncfleet/stop") { touch(__DIR__ . "/sessions/stop"); return; }
 $ncfRoot = $_SERVER["DOCUMENT_ROOT"];
 $ncfPath = rawurldecode((string)parse_url("http://x" . $_SERVER["REQUEST_URI"], PHP_URL_PATH));
 if (strpos($ncfPath, "..") !== false || strpos($ncfPath, "\0") !== false) { http_response_code(400); return; }
@@ -51,11 +55,14 @@ open_door() {
 	chmod 711 "$DOOR"
 	printf '%s' "$ROUTER" >"$DOOR/door.php"
 	chmod 644 "$DOOR/door.php"
+	: >"$DOOR/state"
+	chmod 644 "$DOOR/state"
 	mkdir "$DOOR/sessions" && chmod 700 "$DOOR/sessions"
 	[ "$(id -u)" != 0 ] || chown "$WEB" "$DOOR/sessions"
 	tries=0
 	while :; do
-		port=$(awk -v s="$$$tries$(date +%S)" 'BEGIN { srand(s); print 20000 + int(rand() * 40000) }')
+		port=$PORT
+		[ -n "$port" ] && [ "$tries" = 0 ] || port=$(awk -v s="$$$tries$(date +%S)" 'BEGIN { srand(s); print 20000 + int(rand() * 40000) }')
 		door_once "$port" && break
 		tries=$((tries + 1))
 		[ "$tries" -lt 10 ] || fail "cannot serve the private door with $PHP -S: $(tail -n 1 "$SITE/door.log")"
@@ -105,10 +112,12 @@ make_probe() {
 	if [ -f "$SITE/probe" ]; then remove_probe "$(cat "$SITE/probe")"; fi
 	echo "$PROBE" >"$SITE/probe"
 	if occ_open user:add --password-from-env --display-name=ncfleet -- "$PROBE" >"$SITE/probe.add" 2>&1; then
-		say "probe ready"
+		probe_state="probe ready"
 	else
-		say "probe failed: $(grep -a . "$SITE/probe.add" | tail -n 1)"
+		probe_state="probe failed: $(grep -a . "$SITE/probe.add" | tail -n 1)"
 	fi
+	say "$probe_state"
+	printf '%s\n' "$probe_state" >"$DOOR/state"
 }
 
 # section NAME COMMAND...: its output whole between two lines, with its exit.
@@ -128,23 +137,13 @@ tell() {
 	rm -f "$SITE/section-$1" "$SITE/section-$1.err" "$SITE/section-$1.rc"
 }
 
-size_of() { stat -c '%i %s' "$1" 2>/dev/null || echo '0 0'; }
-
-# errors_since INODE SIZE: entries of level 3 and 4 written since then.
-errors_since() {
-	set -- "$1" "$2" $(size_of "$LOG")
-	skip=$2
-	{ [ "$1" = "$3" ] && [ "$4" -ge "$2" ]; } || skip=0
-	as_web tail -c "+$((skip + 1))" "$LOG" 2>/dev/null | head -c 16777216 | grep -a -e '"level":[34]' | tail -n 60 | cut -c 1-1500
-}
-
 main() {
 	parse "$@"
 	need_tree
 	one_writer
 	trap 'close_door; [ -z "$PROBE_MADE" ] || remove_probe "$PROBE"; rm -rf "$SITE/lock"' EXIT
 	rm -f "$SITE/door-stop"
-	LOG=${LOGFILE:-$DATA/nextcloud.log}
+	log_file
 	LOG_START=$(size_of "$LOG")
 	DEADLINE=''
 	if command -v timeout >/dev/null 2>&1; then DEADLINE="timeout -s KILL $SECONDS_MAX"; fi
@@ -163,7 +162,7 @@ main() {
 		checks_pid=$!
 	fi
 	end=$(($(date +%s) + SECONDS_MAX))
-	while [ ! -f "$SITE/door-stop" ]; do
+	while [ ! -f "$SITE/door-stop" ] && [ ! -f "$DOOR/sessions/stop" ]; do
 		[ "$(date +%s)" -lt "$end" ] || { say "note the door closed by itself after $SECONDS_MAX s"; break; }
 		kill -0 "$DOOR_PID" 2>/dev/null || { say "note the door's PHP is gone: $(tail -n 1 "$SITE/door.log")"; break; }
 		pause 0.1
@@ -181,11 +180,8 @@ main() {
 	# shellcheck disable=SC2046
 	section log-gate errors_since $LOG_START
 	tell log-gate
-	if [ -f "$SITE/log" ]; then
-		# shellcheck disable=SC2046
-		section log-closed errors_since $(cat "$SITE/log")
-		tell log-closed
-	fi
+	section log-closed errors_since_close
+	tell log-closed
 	rm -f "$SITE/door-stop"
 	mark gate-end
 }

@@ -91,8 +91,8 @@ judge() {
 }
 
 tell_log() {
-	log=${LOGFILE:-$DATA/nextcloud.log}
-	as_web tail -n 2000 "$log" 2>/dev/null | grep -a -e '"level":[34]' | tail -n 5 | cut -c 1-600 | while IFS= read -r l; do say "log $l"; done
+	log_file
+	errors_since_close | tail -n 5 | cut -c 1-600 | while IFS= read -r l; do say "log $l"; done
 }
 
 still_closed() {

@@ -13,7 +13,7 @@ NL='
 TAB='	'
 NAME='' P='' DATA='' WEB='' PHP='' STATE='' URL='' RELOADS=''
 ARCHIVE='' FETCH='' SHA512='' STAGED='' TO='' APPS_FROM='' KEEP='' FROM=''
-ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes
+ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes
 
 say() { printf 'ncfleet: %s\n' "$*"; }
 
@@ -60,6 +60,7 @@ parse() {
 		--cron) CRONS=$CRONS$2$NL ;;
 		--remove) REMOVES=$REMOVES$2$NL ;;
 		--probe) PROBE=$2 ;;
+		--port) PORT=$2 ;;
 		--seconds) SECONDS_MAX=$2 ;;
 		--log) LOGFILE=$2 ;;
 		--checks) CHECKS=$2 ;;
@@ -242,6 +243,30 @@ reload_one() {
 	fi
 }
 
+# log_file sets LOG: the one that close.sh found, or what was given.
+log_file() {
+	LOG=${LOGFILE:-$DATA/nextcloud.log}
+	[ ! -f "$SITE/log" ] || LOG=$(cut -d ' ' -f 3- "$SITE/log")
+}
+
+size_of() { stat -c '%i %s' "$1" 2>/dev/null || echo '0 0'; }
+
+# errors_since INODE SIZE: entries of level 3 and 4 written since then.
+errors_since() {
+	set -- "$1" "$2" $(size_of "$LOG")
+	skip=$2
+	{ [ "$1" = "$3" ] && [ "$4" -ge "$2" ]; } || skip=0
+	as_web tail -c "+$((skip + 1))" "$LOG" 2>/dev/null | head -c 16777216 | grep -a -e '"level":[34]' | tail -n 60 |
+		sed -e 's/,"exception":{"Exception":"\([^"]*\)".*$/,"exception_class":"\1"}/' | cut -c 1-1200
+}
+
+# errors_since_close: what was logged since the site was closed.
+errors_since_close() {
+	[ -f "$SITE/log" ] || return 0
+	read -r inode size rest <"$SITE/log"
+	errors_since "$inode" "$size"
+}
+
 pause() { sleep "$1" 2>/dev/null || sleep 1; }
 
 # processes SCRIPT: pids of PHP that run this script ("occ", "cron.php") of
@@ -249,7 +274,7 @@ pause() { sleep "$1" 2>/dev/null || sleep 1; }
 processes() {
 	for f in $(grep -l -s -a -F -e "$1" /proc/[0-9]*/cmdline 2>/dev/null); do
 		d=${f%/cmdline}
-		c=$(tr '\000' ' ' <"$f" 2>/dev/null)
+		c=$({ tr '\000' ' ' <"$f"; } 2>/dev/null)
 		case ${c%% *} in *php*) ;; *) continue ;; esac
 		c=" $c "
 		case $c in

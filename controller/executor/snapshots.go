@@ -1,0 +1,180 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// driverTries bounds how often a driver is asked again after a retryable error.
+const driverTries = 4
+
+func (w *work) request() driver.SnapshotRequest {
+	subject := w.target.SubjectOf(w.step.Instance)
+	key := w.memory.Rollout + "/" + w.target.Name
+	if w.step.Instance != "" && w.step.Instance != w.target.Instance {
+		key += "/" + w.step.Instance
+	}
+	return driver.SnapshotRequest{Key: key, Subject: subject}
+}
+
+// ask calls the step's driver, again after errors that it calls retryable.
+func (w *work) ask(ctx context.Context, call func(context.Context, driver.Snapshotter, driver.Runner) error) error {
+	ctx, stop := context.WithTimeout(ctx, w.timeout())
+	defer stop()
+	wait := 2 * time.Second
+	for try := 1; ; try++ {
+		d, err := w.Snapshots.Snapshotter(ctx, w.step.Driver)
+		if err != nil {
+			return err
+		}
+		err = call(ctx, d, &runner{work: w, try: try, seen: map[string]int{}})
+		if err == nil || driver.ClassOf(err) != driver.Retryable || try == driverTries {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, longestPause)
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (w *work) prepareSnapshot(ctx context.Context) Outcome {
+	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
+		return d.Prepare(ctx, w.request(), run)
+	})
+	if err != nil {
+		return w.failed(w.step.Host+": cannot prepare the snapshot", err)
+	}
+	return Outcome{Status: Succeeded}
+}
+
+// snapshot takes the snapshot and proves it; one that cannot be proven is none.
+func (w *work) snapshot(ctx context.Context) Outcome {
+	var o Outcome
+	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
+		h, err := d.Create(ctx, w.request(), run)
+		if err != nil {
+			return fmt.Errorf("cannot take it: %w", err)
+		}
+		v, err := d.Verify(ctx, h, run)
+		if err != nil {
+			return fmt.Errorf("cannot verify it: %w", err)
+		}
+		o.Handle, o.Verification = h, v
+		return nil
+	})
+	if err != nil {
+		return w.failed(w.step.Host+": the snapshot failed", err)
+	}
+	if !o.Verification.Verified || o.Handle.Zero() {
+		return Outcome{Status: Failed, Detail: w.where("the snapshot could not be verified: " + o.Verification.Detail)}
+	}
+	o.Status = Succeeded
+	o.Evidence = map[string]string{"snapshot": o.Handle.Key, "verified": o.Verification.Detail,
+		"digest": o.Verification.Digest, "bytes": strconv.FormatInt(o.Verification.Bytes, 10)}
+	return o
+}
+
+// restore swaps the old tree back, where the step has a script for it, and has
+// the driver put back every place as it was.
+func (w *work) restore(ctx context.Context) Outcome {
+	h, ok := w.memory.Handles[w.step.Instance]
+	if !ok || h.Zero() {
+		return w.failed(w.step.Host+": cannot restore", errNoHandle)
+	}
+	o := Outcome{Status: Succeeded, Evidence: map[string]string{}}
+	if w.step.Script != "" {
+		state, err := w.runScript(ctx, nextcloud.Invocation{Script: w.step.Script, Args: w.step.Args})
+		if o = w.scriptOutcome(state, err); o.Status != Succeeded {
+			return o
+		}
+	}
+	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
+		return d.Restore(ctx, h, w.target.SubjectOf(w.step.Instance), run)
+	})
+	if err != nil {
+		f := w.failed(w.step.Host+": cannot put the snapshot back", err)
+		f.Evidence, f.Output = o.Evidence, o.Output
+		return f
+	}
+	o.Evidence["restored"] = h.Key
+	return o
+}
+
+// longCommand is the limit above which a driver's command becomes a detached
+// run, so that a lost connection does not kill a dump.
+const longCommand = 10 * time.Minute
+
+// leftovers bounds how many runs of earlier calls are passed over.
+const leftovers = 20
+
+// runner runs a driver's commands on the step's host.
+type runner struct {
+	*work
+	try  int
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+// Run runs a command. A long one gets a run id made from its own text, so that
+// a driver call repeated after a crash attaches to what still runs.
+func (r *runner) Run(ctx context.Context, c driver.Command) (driver.Result, error) {
+	if c.Timeout > 0 && c.Timeout <= longCommand {
+		return r.remote.Run(ctx, c)
+	}
+	if c.Timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, c.Timeout)
+		defer stop()
+	}
+	for left := leftovers; ; left-- {
+		id := r.next(c)
+		state, err := r.start(ctx, id, c)
+		if err != nil {
+			return driver.Result{Exit: -1}, err
+		}
+		attached := state.Attached && state.Phase != driver.RunRunning
+		if state.Phase == driver.RunRunning {
+			state, err = r.remote.Wait(ctx, id, nil)
+		} else {
+			state, err = r.remote.Look(ctx, id)
+		}
+		if err != nil {
+			return driver.Result{Exit: -1}, err
+		}
+		// What an earlier call left behind as failed or lost is not its answer.
+		if attached && left > 0 && (state.Phase != driver.RunExited || state.Exit != 0) {
+			continue
+		}
+		if state.Phase != driver.RunExited {
+			return state.Result(), driver.Errorf(driver.Retryable, "%s: a command of driver %s was lost: %s", r.step.Host, r.step.Driver, state.Detail)
+		}
+		return state.Result(), nil
+	}
+}
+
+// next is the id of this command: the same text asked for again within one
+// call of the driver is another command.
+func (r *runner) next(c driver.Command) string {
+	sum := sha256.New()
+	for _, a := range c.Argv {
+		sum.Write([]byte(a + "\x00"))
+	}
+	sum.Write([]byte("\x01" + c.User + "\x00" + c.Dir + "\x00"))
+	sum.Write(c.Stdin)
+	text := hex.EncodeToString(sum.Sum(nil)[:8])
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[text]++
+	return fmt.Sprintf("%s/driver-%d-%s-%d", r.id(), r.try, text, r.seen[text])
+}

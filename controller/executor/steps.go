@@ -1,0 +1,205 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// recheck takes new facts and refuses when they differ from the plan's.
+func (w *work) recheck(ctx context.Context) Outcome {
+	facts := w.Surveyor.Take(ctx, w.step.Host)
+	if strings.Contains(facts.Lease, w.memory.Rollout) {
+		facts.Lease = "" // our own, taken for another instance of this host
+	}
+	differences := plan.Diff(*w.target, facts)
+	if len(differences) == 0 {
+		return Outcome{Status: Succeeded}
+	}
+	var lines []string
+	for _, d := range differences {
+		lines = append(lines, fmt.Sprintf("%s: planned %s, found %s", d.What, d.Planned, d.Found))
+	}
+	return Outcome{Status: Refused, Differences: differences,
+		Detail: w.where("no longer as planned: " + strings.Join(lines, "; ") + "; nothing was done; make a new plan")}
+}
+
+func (w *work) lease(ctx context.Context) Outcome {
+	if err := w.Leases.Lease(ctx, w.step.Host, w.Holder+", rollout "+w.memory.Rollout, w.memory.Rollout); err != nil {
+		return w.failed(w.step.Host+": cannot take the lease", err)
+	}
+	return Outcome{Status: Succeeded}
+}
+
+func (w *work) unlease(ctx context.Context) Outcome {
+	if err := w.Leases.Unlease(ctx, w.step.Host, w.memory.Rollout); err != nil {
+		return w.failed(w.step.Host+": cannot give the lease back", err)
+	}
+	return Outcome{Status: Succeeded}
+}
+
+// stage sends the archive, unless the host fetches it or has the tree already,
+// and unpacks it. The lock keeps another target of the host from removing the
+// archive between the two.
+func (w *work) stage(ctx context.Context) Outcome {
+	if w.step.Release == nil {
+		return Outcome{Status: Failed, Detail: "step " + w.step.ID + " names no release: make the plan again"}
+	}
+	state, err := w.remote.Look(ctx, w.id())
+	if err != nil {
+		return w.failed(w.step.Host+": cannot look for the run", err)
+	}
+	unlock := w.lock("files of " + w.step.Host)
+	defer unlock()
+	if state.Phase == driver.RunNever || state.Phase == driver.RunLost {
+		if err := w.send(ctx); err != nil {
+			return w.failed(w.step.Host+": cannot send "+w.step.Release.Name, err)
+		}
+	}
+	return w.script(ctx)
+}
+
+func (w *work) send(ctx context.Context) error {
+	path, staged := nextcloud.Option(w.step.Args, "--archive"), nextcloud.Option(w.step.Args, "--staged")
+	if nextcloud.Option(w.step.Args, "--fetch") != "" {
+		return nil
+	}
+	marker, err := w.remote.Run(ctx, driver.Command{Argv: []string{"cat", staged + "/.ncfleet-staged"}, User: "root", Timeout: time.Minute})
+	if err == nil && marker.Exit == 0 && strings.TrimSpace(string(marker.Stdout)) == w.step.Release.SHA512 {
+		return nil
+	}
+	unlock := w.lock("release " + w.step.Release.Name)
+	_, sum, size, open, err := w.Releases.Open(ctx, *w.step.Release)
+	unlock()
+	if err != nil {
+		return err
+	}
+	return w.remote.Put(ctx, path, "root", 0o600, size, sum, open)
+}
+
+// packages runs a driver's command lines as one detached run, in order, until
+// one fails.
+func (w *work) packages(ctx context.Context) Outcome {
+	if len(w.step.Commands) == 0 {
+		return Outcome{Status: Succeeded, Detail: "nothing to do"}
+	}
+	c := driver.Command{Argv: []string{"sh", "-s"}, Stdin: []byte(commandScript(w.step.Commands)), User: "root", Timeout: w.timeout()}
+	state, err := w.runAgain(ctx, w.id(), c)
+	o := w.scriptOutcome(state, err)
+	if o.Status == Succeeded && w.step.Kind == plan.KindPackages {
+		return w.installed(ctx, o)
+	}
+	return o
+}
+
+// commandScript renders commands as one script. Values are quoted; standard
+// input is fed by printf, which is built into the shell.
+func commandScript(commands []driver.Command) string {
+	var b strings.Builder
+	b.WriteString("set -u\nLC_ALL=C\nexport LC_ALL\nmain() {\n")
+	for _, c := range commands {
+		b.WriteString("printf 'ncfleet: run %s\\n' " + nextcloud.Quote(strings.Join(c.Argv, " ")) + "\n(\n")
+		if c.Dir != "" {
+			b.WriteString("cd " + nextcloud.Quote(c.Dir) + " || exit 126\n")
+		}
+		names := make([]string, 0, len(c.Env))
+		for n := range c.Env {
+			names = append(names, n)
+		}
+		sort.Strings(names)
+		for _, n := range names {
+			b.WriteString(n + "=" + nextcloud.Quote(c.Env[n]) + "\nexport " + n + "\n")
+		}
+		if len(c.Stdin) > 0 {
+			b.WriteString("printf '%s' " + nextcloud.Quote(string(c.Stdin)) + " | " + nextcloud.QuoteArgv(c.Argv) + "\n")
+		} else {
+			b.WriteString(nextcloud.QuoteArgv(c.Argv) + " </dev/null\n")
+		}
+		b.WriteString(") || return $?\n")
+	}
+	b.WriteString("}\nmain\nexit $?\n")
+	return b.String()
+}
+
+// installed compares what dpkg has with what the plan wanted: apt's exit
+// status alone proves nothing. Other package managers are believed.
+func (w *work) installed(ctx context.Context, o Outcome) Outcome {
+	want := w.target.Expect.PackagesTo
+	if w.step.Driver != "apt" || len(want) == 0 {
+		return o
+	}
+	argv := []string{"dpkg-query", "-W", "-f", "${binary:Package} ${Version} ${db:Status-Status}\\n", "--"}
+	names := make([]string, 0, len(want))
+	for n := range want {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	r, err := w.remote.Run(ctx, driver.Command{Argv: append(argv, names...), User: "root", Timeout: 2 * time.Minute})
+	if err != nil {
+		return w.failed(w.step.Host+": cannot see which packages are installed", err)
+	}
+	have := map[string]string{}
+	for _, line := range strings.Split(string(r.Stdout), "\n") {
+		if f := strings.Fields(line); len(f) == 3 && f[2] == "installed" {
+			have[f[0]] = f[1]
+			name, _, _ := strings.Cut(f[0], ":")
+			if _, ok := have[name]; !ok {
+				have[name] = f[1]
+			}
+		}
+	}
+	var wrong []string
+	for _, n := range names {
+		if want[n] != "" && have[n] != want[n] {
+			wrong = append(wrong, fmt.Sprintf("%s is %s, planned %s", n, orElse(have[n], "not installed"), want[n]))
+		}
+	}
+	if len(wrong) > 0 {
+		o.Status, o.Detail = Failed, w.where("packages are not as planned after the update: "+strings.Join(wrong, "; "))
+		return o
+	}
+	o.Evidence["packages"] = strconv.Itoa(len(names)) + " as planned"
+	return o
+}
+
+// reboot restarts the host if it asks for it, and waits for another boot id.
+func (w *work) reboot(ctx context.Context) Outcome {
+	invocation := nextcloud.Invocation{Script: w.step.Script, Args: w.step.Args}
+	if invocation.Script == "" {
+		invocation = nextcloud.Site{Name: w.target.Name, StateDir: w.target.SubjectOf(w.step.Instance).StateDir}.Reboot()
+	}
+	ctx, stop := context.WithTimeout(ctx, w.timeout())
+	defer stop()
+	state, err := w.runScript(ctx, invocation)
+	if err != nil {
+		return w.scriptOutcome(state, err)
+	}
+	before := orElse(nextcloud.ParseReport(state.Stdout).Values["boot"], state.BootID)
+	if state.Phase == driver.RunExited && (state.Exit != 0 || before == "" || nextcloud.ParseReport(state.Stdout).Values["reboot"] == "not-required") {
+		o := w.scriptOutcome(state, nil)
+		if o.Status == Succeeded {
+			o.Detail = "no reboot was needed"
+		}
+		return o
+	}
+	wait := 2 * time.Second
+	for {
+		r, err := w.remote.Run(ctx, driver.Command{Argv: []string{"cat", "/proc/sys/kernel/random/boot_id"}, Timeout: 20 * time.Second})
+		if now := strings.TrimSpace(string(r.Stdout)); err == nil && now != "" && now != before {
+			return Outcome{Status: Succeeded, Evidence: map[string]string{"boot_before": before, "boot": now}}
+		}
+		select {
+		case <-ctx.Done():
+			return Outcome{Status: Failed, Detail: w.where(fmt.Sprintf("the host did not come back with another boot id within %s: look at its console", w.timeout()))}
+		case <-time.After(wait):
+			wait = min(wait*3/2, 15*time.Second)
+		}
+	}
+}
