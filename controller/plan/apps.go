@@ -11,8 +11,11 @@ import (
 // storeURL is where Nextcloud asks for apps when config.php says nothing.
 const storeURL = "https://apps.nextcloud.com/api/v1"
 
-// StoreURL is the app store that an instance asks. The survey tries it from
-// the host.
+// StoreProbe is what a survey tries from the host to see whether the app store
+// can be reached; of the zero Settings it is the usual store's.
+func StoreProbe(s Settings) string { return strings.TrimSuffix(StoreURL(s), "/") + "/apps.json" }
+
+// StoreURL is the app store that an instance asks.
 func StoreURL(s Settings) string {
 	if s.AppStoreURL != "" {
 		return s.AppStoreURL

@@ -85,7 +85,9 @@ var troubles = []trouble{
 		p.Broken, p.Problems = []string{"php8.2-fpm"}, []string{"https://deb.example bookworm InRelease: could not resolve"}
 		f.Packages = &p
 	})},
-	{"packages unknown", "packages_unknown", "", facts(func(f *Facts, _ *InstanceFacts) { f.Packages = nil })},
+	{"packages unknown", "packages_unknown", "", facts(func(f *Facts, _ *InstanceFacts) {
+		f.Packages, f.Problems = nil, []string{"packages: driver apt: dpkg-query printed nothing"}
+	})},
 	{"snapshot without database", "snapshot_hole", "", func(in *Input) {
 		c := in.Coverage["cloud-01"]
 		var kept []driver.Place
@@ -115,12 +117,41 @@ var troubles = []trouble{
 		s.Database.Version = "10.1.48"
 		f.Rivals = append(f.Rivals, Rival{Kind: "process", Name: "watchtower", Line: "/watchtower --interval 300", Active: true})
 	})},
+	{"a mirror that forbids its listing", "", "survey_incomplete", func(in *Input) {
+		in.Rollout.Core.Transfer = "fetch"
+		change(in, "cloud-01", func(f *Facts, _ *InstanceFacts) {
+			f.Downloads = []Reach{{URL: "https://mirror.example/releases", Status: 403}}
+			f.Problems = []string{"host cloud-01: df: /mnt/nfs: Stale file handle"}
+		})
+	}},
+	{"the archive itself is not there", "mirror_unreachable", "", func(in *Input) {
+		in.Rollout.Core.Transfer = "fetch"
+		change(in, "cloud-01", func(f *Facts, _ *InstanceFacts) {
+			f.Downloads = []Reach{{URL: release("29.0.16").URL, Status: 404, Detail: "Not Found", Millis: 30}}
+		})
+	}},
 	{"fetch from a folder", "transfer_impossible", "", func(in *Input) {
 		in.Rollout.Core.Transfer, in.Rollout.Core.Source = "fetch", "/srv/releases"
 		for i := range in.Releases {
 			in.Releases[i].URL = "/srv/releases/" + in.Releases[i].Name
 		}
 	}},
+}
+
+// TestDriversLeftOpen: a host that names no drivers gets the archive and its
+// own package manager, and drivers of unknown version are listed all the same.
+func TestDriversLeftOpen(t *testing.T) {
+	in := fixture(1)
+	in.Fleet.Hosts[0].Snapshot, in.Fleet.Hosts[0].Packages, in.Drivers = "", "", nil
+	p := mustPlan(t, in)
+	if len(p.Drivers) != 2 || p.Drivers[0] != (DriverUse{Kind: "packages", Name: "apt"}) || p.Drivers[1] != (DriverUse{Kind: "snapshot", Name: "archive"}) {
+		t.Errorf("drivers %+v", p.Drivers)
+	}
+	for _, s := range target(t, p, "cloud-01").Steps {
+		if (s.Kind == KindSnapshot && s.Driver != "archive") || (s.Kind == KindPackages && s.Driver != "apt") {
+			t.Errorf("%s by driver %q", s.ID, s.Driver)
+		}
+	}
 }
 
 func codes(ps []Problem, but string) string {
@@ -289,7 +320,7 @@ func TestAllTroublesAreToldAtOnce(t *testing.T) {
 		s.PHP.Version, s.PHP.Web, s.PHP.MemoryLimit = "8.0.30", "8.0.30", "64M"
 		s.Dirs[0].Writable, s.Settings.ReadOnlyConfig = false, true
 		f.Mounts[0].BytesFree, f.Lease = 1<<20, "somebody"
-		f.Downloads[0].OK, f.Tools = false, map[string]string{}
+		f.Downloads[0], f.Tools = Reach{URL: "https://mirror.example/releases", Detail: "refused"}, map[string]string{}
 	})
 	want := "app_incompatible config_read_only dir_not_writable disk_full dump_tool_missing lease_held mirror_unreachable php_memory php_too_old"
 	if got := codes(mustPlan(t, in).Blocked[0].Problems, ""); got != want {

@@ -13,6 +13,9 @@ import (
 // checkWork looks for everything that would make the work fail. All of it is
 // reported at once.
 func (l *look) checkWork() {
+	for _, p := range l.facts.Problems {
+		l.warn(problem("survey_incomplete", "the survey could not find out everything", p, "see to it on the host, or leave it when it does not matter"))
+	}
 	l.checkRivals()
 	l.checkBusy()
 	l.checkPackages()
@@ -129,7 +132,7 @@ func (l *look) checkPackages() {
 	}
 	if _, ok := l.in.CompiledPackages[l.host.Name]; !ok {
 		l.block(problem("packages_not_compiled", "no command lines for the packages",
-			fmt.Sprintf("the package driver %q gave none for %d selected changes", l.host.Packages, len(l.sel.Changes)), "run ncfleet plan again"))
+			fmt.Sprintf("the package driver %q gave none for %d selected changes", PackagesDriver(l.host, l.facts), len(l.sel.Changes)), "run ncfleet plan again"))
 	}
 }
 
@@ -203,7 +206,7 @@ func (l *look) checkSource() {
 		}
 	}
 	for _, r := range sortedReach(l.facts.Downloads) {
-		if !r.OK && (sameSite(r.URL, core.Source) || sameSite(r.URL, l.hops[0].Release.URL)) {
+		if refused(r, l.hops[0].Release.URL) && (sameSite(r.URL, core.Source) || sameSite(r.URL, l.hops[0].Release.URL)) {
 			l.block(mirrorProblem(core, reachLine(r)))
 		}
 	}
@@ -229,7 +232,7 @@ func (l *look) checkStore() {
 	}
 	store := StoreURL(l.seen.Settings)
 	for _, r := range sortedReach(l.facts.Downloads) {
-		if r.OK || !sameSite(r.URL, store) {
+		if !refused(r, StoreProbe(l.seen.Settings)) || !sameSite(r.URL, store) {
 			continue
 		}
 		if l.in.Rollout.Apps.Update == "all" {
@@ -241,6 +244,12 @@ func (l *look) checkStore() {
 		}
 		return
 	}
+}
+
+// refused reports whether an attempt shows that wanted cannot be had. A folder
+// may well forbid to be listed: 4xx counts for the very URL that is wanted.
+func refused(r Reach, wanted string) bool {
+	return !r.OK && (r.Status == 0 || r.Status >= 500 || r.URL == wanted)
 }
 
 // sameSite reports whether two URLs have scheme and host in common.

@@ -172,7 +172,7 @@ func policy(r *inventory.Rollout) Policy {
 	return p
 }
 
-// driversUsed keeps the drivers that some step needs.
+// driversUsed are the drivers that some step needs, with the versions given.
 func driversUsed(p *Plan, all []DriverUse) []DriverUse {
 	used := map[[2]string]bool{}
 	for _, w := range p.Waves {
@@ -192,7 +192,11 @@ func driversUsed(p *Plan, all []DriverUse) []DriverUse {
 	for _, d := range all {
 		if used[[2]string{d.Kind, d.Name}] {
 			out = append(out, d)
+			delete(used, [2]string{d.Kind, d.Name})
 		}
+	}
+	for k := range used { // of unknown version; sorted below
+		out = append(out, DriverUse{Kind: k[0], Name: k[1]})
 	}
 	sort.Slice(out, func(i, j int) bool {
 		if out[i].Kind != out[j].Kind {

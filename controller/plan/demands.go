@@ -125,8 +125,8 @@ func (l *look) checkCoverage(packages bool) {
 	c, ok := l.in.Coverage[l.ref.Name]
 	if !ok {
 		l.block(problem("coverage_unknown", "no snapshot driver says what it would capture",
-			fmt.Sprintf("host %s, snapshot driver %q, instance %s", l.host.Name, l.host.Snapshot, l.ref.Name),
-			"set snapshot = \"archive\" in the host block, then plan again"))
+			fmt.Sprintf("host %s, snapshot driver %q, instance %s", l.host.Name, SnapshotDriver(l.host), l.ref.Name),
+			"see whether the driver starts: ncfleet driver list; then plan again"))
 		return
 	}
 	for _, p := range subject.Places {
@@ -138,12 +138,12 @@ func (l *look) checkCoverage(packages bool) {
 		case driver.PartCode, driver.PartConfig, driver.PartApps, driver.PartDatabase:
 			l.block(problem("snapshot_hole", fmt.Sprintf("the snapshot would not hold the %s", p.Part),
 				fmt.Sprintf("%s: %s; without it there is no way back", place(p), why),
-				fmt.Sprintf("correct the block of driver \"snapshot\" %q, or use one that captures it", l.host.Snapshot)))
+				fmt.Sprintf("correct the block of driver \"snapshot\" %q, or use one that captures it", SnapshotDriver(l.host))))
 		case driver.PartObjects:
 			l.warn(problem("object_storage", "users' files lie in object storage",
 				fmt.Sprintf("%s: no snapshot holds it; an upgrade does not write there", place(p)), "nothing to do; keep the bucket's versioning on"))
 		case driver.PartSystem:
-			l.warn(systemHole(l.host.Snapshot))
+			l.warn(systemHole(SnapshotDriver(l.host)))
 		case driver.PartData:
 		}
 	}
@@ -159,7 +159,7 @@ func systemHole(snapshot string) Problem {
 // way back.
 func (l *look) checkHostAlone() {
 	if len(l.inside) == 0 && len(l.sel.Changes) > 0 && !l.systemCaptured() {
-		l.warn(systemHole(l.host.Snapshot))
+		l.warn(systemHole(SnapshotDriver(l.host)))
 	}
 }
 

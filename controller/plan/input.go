@@ -182,6 +182,26 @@ func siteOf(h *inventory.Host, inst *inventory.Instance, seen *InstanceFacts, ta
 	return s
 }
 
+// DefaultSnapshot is the snapshot driver of a host whose block names none.
+const DefaultSnapshot = "archive"
+
+// SnapshotDriver is the name of the driver that takes a host's snapshots.
+func SnapshotDriver(h *inventory.Host) string {
+	if h.Snapshot != "" {
+		return h.Snapshot
+	}
+	return DefaultSnapshot
+}
+
+// PackagesDriver is the name of the driver of a host's packages: the one its
+// block names, else that of the package manager found, "" when none was.
+func PackagesDriver(h *inventory.Host, f *Facts) string {
+	if h.Packages != "" {
+		return h.Packages
+	}
+	return f.PackageManager
+}
+
 // defaultStateDir is used when the inventory leaves the folder open.
 const defaultStateDir = "/var/lib/ncfleet"
 

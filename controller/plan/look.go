@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/inventory"
@@ -113,12 +114,22 @@ func (l *look) takePackages() {
 	}
 	if l.facts.Packages == nil {
 		l.block(problem("packages_unknown", "the packages of the host could not be read",
-			fmt.Sprintf("host %s: no package driver answered (package manager found: %q)", l.host.Name, l.facts.PackageManager),
+			fmt.Sprintf("host %s: no package driver answered (package manager found: %q)%s", l.host.Name, l.facts.PackageManager, packageTrouble(l.facts)),
 			"name a driver in the host block, packages = \"apt\", or leave system { } out of the rollout"))
 		return
 	}
 	l.sel, l.held = l.packed, pendingPackages(system, *l.facts.Packages)
 	l.reboot = system.Reboot == "if_required" && (len(l.sel.Changes) > 0 || l.facts.Packages.RebootRequired)
+}
+
+// packageTrouble is what the survey says of the packages that it could not read.
+func packageTrouble(f *Facts) string {
+	for _, p := range f.Problems {
+		if strings.HasPrefix(p, "packages: ") {
+			return ": " + strings.TrimPrefix(p, "packages: ")
+		}
+	}
+	return ""
 }
 
 // findHops plans the way to the wanted release.

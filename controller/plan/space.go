@@ -103,7 +103,7 @@ func (l *look) takesSnapshot(target string, seen *InstanceFacts) {
 	}
 	if bytes+spareBytes > c.BytesFree {
 		l.block(problem("disk_full", "no room for the snapshot",
-			fmt.Sprintf("the snapshot driver %s needs %s and has %s free", l.host.Snapshot, Size(bytes+spareBytes), Size(c.BytesFree)),
+			fmt.Sprintf("the snapshot driver %s needs %s and has %s free", SnapshotDriver(l.host), Size(bytes+spareBytes), Size(c.BytesFree)),
 			"free room where snapshots are kept, or point the driver's block elsewhere"))
 	}
 }

@@ -32,8 +32,10 @@ type builder struct {
 	wave  string
 	steps []Step
 	undo  []Step
-	count map[Kind]int
-	times map[Kind]int // how often a kind occurs, for numbering
+	// The drivers' names.
+	snapshots, packages string
+	count               map[Kind]int
+	times               map[Kind]int // how often a kind occurs, for numbering
 }
 
 // add appends a step. Repeated kinds are numbered when there are several.
@@ -69,7 +71,8 @@ func or(d, fallback time.Duration) time.Duration {
 
 // build writes the steps of a target and their undo, in runbook order.
 func (l *look) build(wave string) ([]Step, []Step) {
-	b := &builder{look: l, wave: wave, count: map[Kind]int{}, times: map[Kind]int{}}
+	b := &builder{look: l, wave: wave, count: map[Kind]int{}, times: map[Kind]int{},
+		snapshots: SnapshotDriver(l.host), packages: PackagesDriver(l.host, l.facts)}
 	b.times[KindStage], b.times[KindHop] = len(l.hops), len(l.hops)
 	for _, k := range []Kind{KindPrepare, KindClose, KindSnapshot, KindInspect, KindOpen, KindVerify} {
 		b.times[k] = len(l.insides())
@@ -106,11 +109,11 @@ func (b *builder) before() stepIDs {
 		ids.note(KindStage, b.step(b.stage(i)))
 	}
 	if c := b.compiled(); len(c.Stage) > 0 {
-		b.step(Step{Kind: KindFetch, Phase: PhaseBefore, Title: fmt.Sprintf("download %s, install nothing", packages(len(b.sel.Changes))),
-			Commands: c.Stage, Driver: b.host.Packages, Timeout: or(b.in.Rollout.System.Timeout, timeoutFetch)})
+		b.step(Step{Kind: KindFetch, Phase: PhaseBefore, Title: fmt.Sprintf("download %s, install nothing", packageCount(len(b.sel.Changes))),
+			Commands: c.Stage, Driver: b.packages, Timeout: or(b.in.Rollout.System.Timeout, timeoutFetch)})
 	}
 	for _, in := range b.insides() {
-		b.step(Step{Kind: KindPrepare, Phase: PhaseBefore, Instance: in.seen.Name, Driver: b.host.Snapshot,
+		b.step(Step{Kind: KindPrepare, Phase: PhaseBefore, Instance: in.seen.Name, Driver: b.snapshots,
 			Title: b.named("prepare the snapshot", in), Timeout: timeoutPrepare})
 	}
 	return ids
@@ -139,18 +142,18 @@ func (b *builder) closed(ids stepIDs) {
 			Title: b.named("pause cron, maintenance mode on, seen closed", in)}, in.site.Close())))
 	}
 	for _, in := range b.insides() {
-		b.step(Step{Kind: KindSnapshot, Phase: PhaseClosed, Instance: in.seen.Name, Driver: b.host.Snapshot,
+		b.step(Step{Kind: KindSnapshot, Phase: PhaseClosed, Instance: in.seen.Name, Driver: b.snapshots,
 			Title: b.named("take the snapshot and verify it", in), Timeout: timeoutSnapshot})
 	}
 	alone := len(b.insides()) == 0
 	if alone && b.systemCaptured() {
-		b.step(Step{Kind: KindSnapshot, Phase: PhaseClosed, Driver: b.host.Snapshot, Title: "take the snapshot and verify it", Timeout: timeoutSnapshot})
+		b.step(Step{Kind: KindSnapshot, Phase: PhaseClosed, Driver: b.snapshots, Title: "take the snapshot and verify it", Timeout: timeoutSnapshot})
 	}
 	if n := len(b.sel.Changes); n > 0 {
 		// Without a snapshot of the system nothing on a host alone could be
 		// restored: the step changes no state that a snapshot guards.
-		ids.note(KindPackages, b.step(Step{Kind: KindPackages, Phase: PhaseClosed, Commands: b.compiled().Apply, Driver: b.host.Packages,
-			Title: "install " + packages(n), Timeout: or(b.in.Rollout.System.Timeout, timeoutPackages), Changes: !alone || b.systemCaptured()}))
+		ids.note(KindPackages, b.step(Step{Kind: KindPackages, Phase: PhaseClosed, Commands: b.compiled().Apply, Driver: b.packages,
+			Title: "install " + packageCount(n), Timeout: or(b.in.Rollout.System.Timeout, timeoutPackages), Changes: !alone || b.systemCaptured()}))
 	}
 	if b.reboot {
 		ids.note(KindReboot, b.step(Step{Kind: KindReboot, Phase: PhaseClosed, Title: "reboot if the host asks for it, wait for another boot id", Timeout: timeoutReboot}))
@@ -203,7 +206,7 @@ func (b *builder) back(ids stepIDs) {
 			Title: b.named("close it again", in), Undoes: ids[KindOpen][i : i+1]}, in.site.Close()))
 	}
 	if p := ids[KindPackages]; len(p) > 0 {
-		b.undoStep(Step{Kind: KindRepair, Phase: PhaseClosed, Commands: b.compiled().Repair, Driver: b.host.Packages,
+		b.undoStep(Step{Kind: KindRepair, Phase: PhaseClosed, Commands: b.compiled().Repair, Driver: b.packages,
 			Title: "bring packages to rest", Timeout: timeoutPackages, Undoes: p})
 	}
 	b.restores(ids)
@@ -239,7 +242,7 @@ func (b *builder) restores(ids stepIDs) {
 	}
 	b.times[KindRestore] = len(b.insides())
 	for _, in := range b.insides() {
-		s := Step{Kind: KindRestore, Phase: PhaseClosed, Instance: in.seen.Name, Driver: b.host.Snapshot,
+		s := Step{Kind: KindRestore, Phase: PhaseClosed, Instance: in.seen.Name, Driver: b.snapshots,
 			Title: b.named("put the snapshot back", in), Timeout: timeoutSnapshot, Undoes: undoes}
 		if len(b.hops) > 0 {
 			s.Title = b.named("swap the old tree back, put the snapshot back", in)
@@ -248,7 +251,7 @@ func (b *builder) restores(ids stepIDs) {
 		b.undoStep(s)
 	}
 	if len(b.insides()) == 0 {
-		b.undoStep(Step{Kind: KindRestore, Phase: PhaseClosed, Driver: b.host.Snapshot, Title: "put the snapshot back", Timeout: timeoutSnapshot, Undoes: undoes})
+		b.undoStep(Step{Kind: KindRestore, Phase: PhaseClosed, Driver: b.snapshots, Title: "put the snapshot back", Timeout: timeoutSnapshot, Undoes: undoes})
 	}
 }
 
@@ -301,7 +304,7 @@ func (b *builder) named(title string, in *look) string {
 	return title
 }
 
-func packages(n int) string {
+func packageCount(n int) string {
 	if n == 1 {
 		return "1 package"
 	}

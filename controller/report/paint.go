@@ -58,7 +58,7 @@ const (
 )
 
 func (p *page) paint(style, s string) string {
-	if !p.color || s == "" {
+	if !p.color || s == "" || style == "" {
 		return s
 	}
 	return "\x1b[" + style + "m" + s + "\x1b[0m"

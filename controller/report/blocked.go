@@ -1,0 +1,64 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+)
+
+func blocked(pg *page, p *plan.Plan) {
+	if len(p.Blocked) == 0 {
+		return
+	}
+	pg.line("")
+	pg.line("%s", pg.paint(red, fmt.Sprintf("Blocked: %s, on which nothing will be done", plural(len(p.Blocked), "target"))))
+	var groups []group
+	at := map[string]int{}
+	for _, b := range p.Blocked {
+		lines := capture(pg, func(q *page) { problems(q, b.Problems) })
+		key := strings.Join(lines, "\n")
+		k, ok := at[key]
+		if !ok {
+			k = len(groups)
+			at[key] = k
+			groups = append(groups, group{lines: lines})
+		}
+		groups[k].names = append(groups[k].names, b.Target)
+	}
+	for _, g := range groups {
+		g.title(pg, "")
+		for _, l := range g.lines {
+			pg.line("%s", l)
+		}
+	}
+}
+
+func problems(pg *page, list []plan.Problem) {
+	for _, p := range list {
+		pg.item(4, 6, red, "✗", p.Summary)
+		pg.item(6, 11, dim, "why:", p.Detail)
+		pg.item(6, 11, dim, "fix:", p.Remedy)
+	}
+}
+
+// Problems writes the problems of a rollout itself, those that make a plan
+// impossible.
+func Problems(w io.Writer, list []plan.Problem, o Options) error {
+	pg := newPage(w, o)
+	pg.line("%s", pg.paint(red, fmt.Sprintf("No plan can be made: %s", plural(len(list), "problem"))))
+	problems(pg, list)
+	return pg.err
+}
+
+func idle(pg *page, p *plan.Plan) {
+	if len(p.Idle) == 0 {
+		return
+	}
+	pg.line("")
+	pg.item(0, 2, "", "Nothing to do on "+plural(len(p.Idle), "target")+":", "")
+	for _, l := range wrap(names(p.Idle), pg.width-2) {
+		pg.line("  %s", l)
+	}
+}
