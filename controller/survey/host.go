@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"path"
 	"sort"
 	"strconv"
 	"strings"
@@ -39,9 +40,6 @@ func (r *reader) system() {
 			f.UptimeSeconds, _ = strconv.ParseInt(whole, 10, 64)
 		case "systemd":
 			f.Systemd = true
-		case "tool":
-			p := fields(rest, 2)
-			f.Tools[p[0]] = p[1]
 		case "lease":
 			if f.Lease != "" {
 				f.Lease += "\n"
@@ -52,6 +50,10 @@ func (r *reader) system() {
 			r.web.hasModule = true
 		case "snap":
 			r.web.snap = true
+		default:
+			if strings.HasPrefix(key, "/") {
+				f.Tools[path.Base(key)] = key
+			}
 		}
 	})
 	f.Lease = strings.TrimSpace(f.Lease)

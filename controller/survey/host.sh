@@ -22,7 +22,7 @@ part_host() {
     mysql mysqldump nice openssl pg_dump pg_restore php psql rsync runuser rpm setpriv setsid \
     sha256sum sha512sum sqlite3 stat su sudo systemctl systemd-run tar timeout unzip wget xz yum \
     zstd zypper; do
-    p=$(command -v "$t") && case $p in /*) printf 'tool\t%s\t%s\n' "$t" "$p" ;; esac
+    command -v "$t" # a line of its own, which begins with /
   done
   if [ -n "$STATE" ]; then
     if [ -r "$STATE/lease/holder" ]; then
@@ -85,11 +85,11 @@ part_ps() {
   return 0
 }
 
-# existing PATH: it, or its nearest ancestor that exists.
+# existing PATH: sets e to it, or to its nearest ancestor that exists.
 existing() {
   e=$1
   while [ -n "$e" ] && [ ! -e "$e" ]; do e=${e%/*}; done
-  printf '%s' "${e:-/}"
+  e=${e:-/}
 }
 
 part_df() {
@@ -102,7 +102,7 @@ part_df() {
     case $p in /*) ;; *) continue ;; esac
     case $seen in *"$NL$p$NL"*) continue ;; esac
     seen=$seen$p$NL
-    e=$(existing "$p")
+    existing "$p"
     printf 'want\t%s\t%s\n' "$p" "$e"
     set -- "$@" "$e"
   done <"$T/.want"

@@ -242,6 +242,22 @@ func TestBrokenPHPIsAProblemNotAFailure(t *testing.T) {
 	}
 }
 
+func TestHangingPHPCostsItsInstanceOnly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the 25 s that PHP gets")
+	}
+	t.Parallel()
+	h := newFakeHost(t)
+	write(t, h.tree+"/hang", "", 0o644)
+	f := Take(context.Background(), Request{Host: h.host, Remote: h.remote, Now: noon})
+	if f.Unreachable != "" || f.BootID == "" || len(f.Rivals) != 3 || f.Instance("files").Code.Zero() {
+		t.Fatalf("%s", show(t, f))
+	}
+	if got := strings.Join(f.Problems, "\n"); !strings.Contains(got, "no answer within 25 s; is the database or a file system hanging?") {
+		t.Errorf("problems: %s", got)
+	}
+}
+
 // TestNotWritable needs two users and so root.
 func TestNotWritable(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -132,6 +132,22 @@ func TestProcessKind(t *testing.T) {
 	}
 }
 
+func TestShownCommandHidesArguments(t *testing.T) {
+	for command, want := range map[string]string{
+		"php occ -n user:add --password-from-env=x bob":          "php occ -n user:add",
+		"/usr/bin/php8.2 /srv/nc/occ db:convert --password=pw x": "/usr/bin/php8.2 /srv/nc/occ db:convert",
+		"php -f /srv/nc/cron.php token":                          "php -f /srv/nc/cron.php",
+		"php updater/updater.phar --url=u":                       "php updater/updater.phar",
+		"php occ":                                                "php",
+		"apt-get -y upgrade":                                     "apt-get -y upgrade",
+	} {
+		words := strings.Fields(command)
+		if got := shown(processKind(words), words); got != want {
+			t.Errorf("%q: %q, want %q", command, got, want)
+		}
+	}
+}
+
 func TestParseDF(t *testing.T) {
 	for line, want := range map[string]dfLine{
 		"/dev/sda1         264212084 18551940  76949324      20% /": {"/dev/sda1", "/", 264212084, 76949324},

@@ -63,13 +63,12 @@ func (r *reader) processes() {
 			if err != nil {
 				return
 			}
-			command := strings.TrimSpace(p[3])
-			words := strings.Fields(command)
+			words := strings.Fields(p[3])
 			if isBuiltinServer(words) {
 				r.web.builtin[p[2]] = true
 			}
 			if kind := processKind(words); kind != "" {
-				all = append(all, found{p[2], plan.Process{PID: pid, Kind: kind, Command: clip(command, 300)}})
+				all = append(all, found{p[2], plan.Process{PID: pid, Kind: kind, Command: shown(kind, words)}})
 			}
 		}
 	})
@@ -139,6 +138,26 @@ func processKind(words []string) string {
 		}
 	}
 	return ""
+}
+
+// shown is a command line for people. What follows occ's command or a script's
+// name is left out: it may hold a password.
+func shown(kind string, words []string) string {
+	if kind == "packages" || kind == "watchtower" {
+		return clip(strings.Join(words, " "), 300)
+	}
+	seen := false
+	for i, w := range words {
+		switch base := path.Base(w); {
+		case base == "cron.php", base == "updater.phar":
+			return clip(strings.Join(words[:i+1], " "), 300)
+		case base == "occ":
+			seen = true
+		case seen && !strings.HasPrefix(w, "-"):
+			return clip(strings.Join(words[:i+1], " "), 300)
+		}
+	}
+	return clip(words[0], 300)
 }
 
 func interpreter(program string) bool {

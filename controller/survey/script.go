@@ -28,9 +28,11 @@ var instanceSh string
 var factsPHP string
 
 const (
-	// partsLimit bounds the survey's own parts on a host; see the limits in
-	// frame.sh, of which the slowest follow one another.
-	partsLimit = 4 * time.Minute
+	// partsLimit bounds the survey's own parts on a host, instanceLimit adds
+	// what each instance may take when everything about it hangs: four parts
+	// run at once, each within its limit in frame.sh.
+	partsLimit    = 4 * time.Minute
+	instanceLimit = 2 * time.Minute
 	// probeLimit bounds one probe of a package driver that names no limit.
 	probeLimit = 2 * time.Minute
 	// probesLimit bounds all probes of one host together.
@@ -40,7 +42,7 @@ const (
 // command is the one remote command of a survey.
 func command(r Request, probes []driver.Command) driver.Command {
 	argv := []string{"sh", "-s", "--", "--state", r.Host.StateDir}
-	limit := partsLimit
+	limit := partsLimit + time.Duration(len(r.Host.Instances))*instanceLimit
 	if len(probes) > 0 {
 		all := probesTime(probes)
 		argv = append(argv, "--probes", strconv.Itoa(len(probes)), seconds(all))
