@@ -205,6 +205,9 @@ func TestTreesOfSeveralHops(t *testing.T) {
 
 func TestSameInputsSameBytes(t *testing.T) {
 	in := fixture(6)
+	other := release("29.0.16")
+	other.Name = strings.Replace(other.Name, ".tar.bz2", ".zip", 1)
+	in.Releases = append(in.Releases, other)
 	several(&in, "cloud-03", "a", "b", "c")
 	several(&in, "cloud-04")
 	in.Catalogue = map[string][]AppRelease{"calendar": {{Version: "5.0.0", MinNextcloud: "29", MaxNextcloud: "30"}, {Version: "4.9.0", MinNextcloud: "28", MaxNextcloud: "29"}}}

@@ -155,7 +155,7 @@ var needUndo = map[Kind]bool{
 }
 
 func checkSteps(t *rapid.T, ids map[string]bool, tg Target) {
-	undone := map[StepID]bool{}
+	undone, by := map[StepID]bool{}, map[StepID]map[Kind]bool{}
 	for _, s := range tg.Undo {
 		unique(t, ids, s.ID)
 		if len(s.Undoes) == 0 || s.Timeout <= 0 {
@@ -163,6 +163,10 @@ func checkSteps(t *rapid.T, ids map[string]bool, tg Target) {
 		}
 		for _, id := range s.Undoes {
 			undone[id] = true
+			if by[id] == nil {
+				by[id] = map[Kind]bool{}
+			}
+			by[id][s.Kind] = true
 		}
 	}
 	closed, snapshots := map[string]bool{}, map[string]bool{}
@@ -175,6 +179,11 @@ func checkSteps(t *rapid.T, ids map[string]bool, tg Target) {
 		}
 		if needUndo[s.Kind] && !undone[s.ID] {
 			t.Fatalf("%s is undone by nothing", s.ID)
+		}
+		if k := by[s.ID]; (s.Kind == KindHop || s.Kind == KindApps) && !(k[KindRestore] && k[KindInspect]) ||
+			s.Kind == KindPackages && (!k[KindRepair] || tg.Instance+fmt.Sprint(len(tg.Subjects)) != "0" && !k[KindInspect]) ||
+			s.Kind == KindClose && !k[KindOpen] || s.Kind == KindOpen && !k[KindClose] || s.Kind == KindStage && !k[KindUnstage] {
+			t.Fatalf("%s is undone by %v alone", s.ID, k)
 		}
 		switch s.Kind {
 		case KindClose:
