@@ -169,6 +169,7 @@ func checkSteps(t *rapid.T, ids map[string]bool, tg Target) {
 			by[id][s.Kind] = true
 		}
 	}
+	alone := tg.Instance == "" && len(tg.Subjects) == 0
 	closed, snapshots := map[string]bool{}, map[string]bool{}
 	own := map[StepID]bool{}
 	for _, s := range tg.Steps {
@@ -181,7 +182,7 @@ func checkSteps(t *rapid.T, ids map[string]bool, tg Target) {
 			t.Fatalf("%s is undone by nothing", s.ID)
 		}
 		if k := by[s.ID]; (s.Kind == KindHop || s.Kind == KindApps) && !(k[KindRestore] && k[KindInspect]) ||
-			s.Kind == KindPackages && (!k[KindRepair] || tg.Instance+fmt.Sprint(len(tg.Subjects)) != "0" && !k[KindInspect]) ||
+			s.Kind == KindPackages && (!k[KindRepair] || !alone && !k[KindInspect]) ||
 			s.Kind == KindClose && !k[KindOpen] || s.Kind == KindOpen && !k[KindClose] || s.Kind == KindStage && !k[KindUnstage] {
 			t.Fatalf("%s is undone by %v alone", s.ID, k)
 		}

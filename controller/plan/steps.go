@@ -156,7 +156,8 @@ func (b *builder) closed(ids stepIDs) {
 			Title: "install " + packageCount(n), Timeout: or(b.in.Rollout.System.Timeout, timeoutPackages), Changes: !alone || b.systemCaptured()}))
 	}
 	if b.reboot {
-		ids.note(KindReboot, b.step(Step{Kind: KindReboot, Phase: PhaseClosed, Title: "reboot if the host asks for it, wait for another boot id", Timeout: timeoutReboot}))
+		ids.note(KindReboot, b.step(script(Step{Kind: KindReboot, Phase: PhaseClosed, Timeout: timeoutReboot,
+			Title: "reboot if the host asks for it, wait for another boot id"}, b.hostSite().Reboot())))
 	}
 	for _, h := range b.hops {
 		ids.note(KindHop, b.step(script(Step{Kind: KindHop, Phase: PhaseClosed, Changes: true, Timeout: or(b.in.Rollout.Core.Timeout, timeoutHop),
