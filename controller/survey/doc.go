@@ -58,5 +58,5 @@
 // System paths (/etc, /proc, /run, /snap and /var/spool/cron; / itself, /var
 // and /tmp for free space) are taken below the environment variable
 // NCFLEET_SYSROOT, which is for simulated hosts only. Paths that the inventory
-// names are taken as they are.
+// names are taken as they are, and no command changes its user.
 package survey

@@ -42,10 +42,10 @@ within() {
   return $w_rc
 }
 
-# as USER COMMAND…
+# as USER COMMAND…: on a simulated host nothing changes its user.
 as() {
   a_user=$1; shift
-  if [ "$a_user" = "$ME" ]; then "$@"; return $?; fi
+  if [ "$a_user" = "$ME" ] || [ -n "$S" ]; then "$@"; return $?; fi
   case $AS in
     runuser) runuser -u "$a_user" -- "$@" ;;
     setpriv) setpriv --reuid "$a_user" --regid "$(id -g "$a_user")" --init-groups -- "$@" ;;

@@ -41,10 +41,7 @@ func (r *reader) system() {
 		case "systemd":
 			f.Systemd = true
 		case "lease":
-			if f.Lease != "" {
-				f.Lease += "\n"
-			}
-			f.Lease += rest
+			f.Lease = fields(rest, 2)[0]
 		case "modphp":
 			r.web.module = phpVersionIn(rest)
 			r.web.hasModule = true
@@ -56,7 +53,6 @@ func (r *reader) system() {
 			}
 		}
 	})
-	f.Lease = strings.TrimSpace(f.Lease)
 	f.PackageManager = packageManager(f.OS.ID+" "+like, f.Tools)
 	if f.BootID == "" {
 		r.problem("boot id: /proc/sys/kernel/random/boot_id cannot be read")

@@ -7,6 +7,7 @@ line() { # line FILE: its first line, without starting a process
 }
 
 part_host() {
+  l='' holder=''
   printf 'sysroot\t%s\n' "$S"
   if [ -r "$S/etc/os-release" ]; then
     while IFS= read -r l || [ -n "$l" ]; do
@@ -24,12 +25,10 @@ part_host() {
     zstd zypper; do
     command -v "$t" # a line of its own, which begins with /
   done
-  if [ -n "$STATE" ]; then
-    if [ -r "$STATE/lease/holder" ]; then
-      while IFS= read -r l || [ -n "$l" ]; do printf 'lease\t%s\n' "$l"; done <"$STATE/lease/holder"
-    elif [ -d "$STATE/lease" ]; then
-      printf 'lease\t%s\n' "unknown ($STATE/lease exists without a holder)"
-    fi
+  # The lease is one file: token, holder, seconds since 1970.
+  if [ -n "$STATE" ] && [ -f "$STATE/lease" ]; then
+    { IFS= read -r l && IFS= read -r holder && IFS= read -r l; } 2>/dev/null <"$STATE/lease"
+    printf 'lease\t%s\t%s\n' "${holder:-unknown}" "${l:-}"
   fi
   for f in "$S"/etc/apache2/mods-enabled/php*.load "$S"/etc/httpd/conf.modules.d/*php*.conf; do
     [ -e "$f" ] && printf 'modphp\t%s\n' "${f##*/}"

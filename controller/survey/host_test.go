@@ -94,7 +94,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 		"srv/next cloud/lib/a.php":                   strings.Repeat("x", 1000),
 		"srv/next cloud/apps/files/appinfo/info.xml": "<info/>",
 		"srv/next cloud/extra apps/x/y":              "",
-		"state/lease/holder":                         "rollout r1 on laptop\nsince noon\n",
+		"state/lease":                                "token-1\nrollout r1 on laptop\n1795000000\n",
 	} {
 		write(t, filepath.Join(root, path), text, 0o644)
 	}
@@ -163,7 +163,7 @@ func checkHost(t *testing.T, h *fakeHost, f plan.Facts) {
 	if f.PackageManager != "dnf" || f.Tools["dnf"] != h.root+"/bin/dnf" {
 		t.Errorf("package manager %q of %v", f.PackageManager, f.Tools)
 	}
-	if f.Lease != "rollout r1 on laptop\nsince noon" {
+	if f.Lease != "rollout r1 on laptop" {
 		t.Errorf("lease %q", f.Lease)
 	}
 	if m := f.Mount(h.tree); m == nil || m.BytesTotal <= 0 || m.FSType == "" && h.root == "" {
@@ -285,6 +285,8 @@ func TestNotWritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.host.Instances[0].WebUser = "nobody"
+	h.host.Instances[0].PHP = h.root + "/bin/php"
+	h.remote.env[0] = "NCFLEET_SYSROOT=" // users are changed on real hosts only
 	f := Take(context.Background(), Request{Host: h.host, Remote: h.remote, Now: noon})
 	in := f.Instance("files")
 	got := map[string]string{}

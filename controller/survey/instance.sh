@@ -132,8 +132,10 @@ places() {
     case ":$*:" in *":$p:"*) ;; *) [ -d "$p" ] && set -- "$@" "$p" ;; esac
   done
   IFS=$old_ifs
+  own=$user
+  [ -z "$S" ] || own=$ME
   for p do
-    within 15 find "$p" \( ! -user "$user" -o -type d ! -perm -0200 \) -print0 2>/dev/null |
+    within 15 find "$p" \( ! -user "$own" -o -type d ! -perm -0200 \) -print0 2>/dev/null |
       tr '\000\n' '\n\001' | head -n 20
   done >"$deep"
   sed 's/^/deep	/' "$deep"
