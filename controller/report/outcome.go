@@ -13,18 +13,24 @@ import (
 // shownCommands is how many commands are proposed at most.
 const shownCommands = 12
 
+// OutcomeText writes how a rollout stands or ended, 80 columns wide.
+func OutcomeText(w io.Writer, id string, s *rollout.State, v rollout.Verdict) error {
+	return Outcome(w, id, s, v, Options{})
+}
+
 // Outcome writes how a rollout stands or ended, for people. id is its name in
-// the journal; now ends the closed time of targets that are still closed.
-func Outcome(w io.Writer, id string, s *rollout.State, now time.Time, o Options) error {
-	pg := newPage(w, o)
+// the journal, v the verdict, "" while it has none. The closed time of targets
+// that are still closed is that up to the last event.
+func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Options) error {
+	pg, now := newPage(w, o), latest(s)
 	c := s.Count()
 	title := fmt.Sprintf("Rollout %s %s: %d upgraded, %d rolled back, %d failed, %d untouched",
-		s.Plan.Rollout, verdict(s), c.Upgraded, c.RolledBack, c.Failed, c.Untouched)
+		s.Plan.Rollout, verdict(s, v), c.Upgraded, c.RolledBack, c.Failed, c.Untouched)
 	if c.Running > 0 {
 		title += fmt.Sprintf(", %d under way", c.Running)
 	}
 	for _, l := range wrap(title, pg.width) {
-		pg.line("%s", pg.paint(verdictStyle(s), l))
+		pg.line("%s", pg.paint(verdictStyle(v), l))
 	}
 	if !s.Started.IsZero() {
 		pg.item(2, 17, "", "began", s.Started.UTC().Format("2006-01-02 15:04:05 MST"))
@@ -54,9 +60,29 @@ func Outcome(w io.Writer, id string, s *rollout.State, now time.Time, o Options)
 	return pg.err
 }
 
-func verdict(s *rollout.State) string {
-	if s.Ended != "" {
-		return string(s.Ended)
+// latest is the newest instant that the state knows.
+func latest(s *rollout.State) time.Time {
+	last := s.Started
+	later := func(t time.Time) {
+		if t.After(last) {
+			last = t
+		}
+	}
+	for _, t := range s.Targets {
+		later(t.SettledAt)
+		later(t.HeldAt)
+		later(t.OpenedAt)
+		later(t.ClosedAt)
+		for _, at := range t.Begun {
+			later(at)
+		}
+	}
+	return last
+}
+
+func verdict(s *rollout.State, v rollout.Verdict) string {
+	if v != "" {
+		return string(v)
 	}
 	switch {
 	case s.Started.IsZero():
@@ -71,8 +97,8 @@ func verdict(s *rollout.State) string {
 	return "runs"
 }
 
-func verdictStyle(s *rollout.State) string {
-	switch s.Ended {
+func verdictStyle(v rollout.Verdict) string {
+	switch v {
 	case rollout.Succeeded:
 		return green
 	case rollout.Halted, rollout.Aborted:
@@ -243,10 +269,11 @@ type outcomeTargetView struct {
 }
 
 // OutcomeJSON writes how a rollout stands or ended: one object on one line.
-// The verdict of one that has not ended is "running".
-func OutcomeJSON(w io.Writer, id string, s *rollout.State, now time.Time) error {
+// The verdict of one that has none yet is "running".
+func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdict) error {
+	now := latest(s)
 	v := outcomeView{
-		FormatVersion: formatVersion, Verdict: string(s.Ended), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
+		FormatVersion: formatVersion, Verdict: string(verdict), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
 		PlanDigest: plan.Digest(*s.Plan), HaltReason: s.HaltReason, Waves: []outcomeWaveView{}, Blocked: []blockedView{},
 		Idle: append([]string{}, s.Plan.Idle...), ClosedSeconds: map[string]float64{},
 	}

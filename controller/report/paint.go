@@ -71,7 +71,10 @@ func (p *page) item(indent, hang int, style, label, text string) {
 	if len(lines) == 0 {
 		lines = []string{""}
 	}
-	pad := max(hang-indent-utf8.RuneCountInString(label), 1)
+	pad := hang - indent - utf8.RuneCountInString(label)
+	if label != "" {
+		pad = max(pad, 1)
+	}
 	p.line("%s%s%s%s", spaces(indent), p.paint(style, label), spaces(pad), lines[0])
 	for _, l := range lines[1:] {
 		p.line("%s%s", spaces(hang), l)

@@ -14,7 +14,20 @@ import (
 
 // drive carries a plan out in memory: each started step takes seven seconds
 // and succeeds, unless outcome says otherwise. Every event goes to the sinks.
-func drive(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventKind, string), sinks ...*Progress) (*rollout.State, time.Time) {
+func drive(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventKind, string), sinks ...*Progress) *rollout.State {
+	t.Helper()
+	return taped(t, p, nil, outcome, sinks...)
+}
+
+// recorded are the events of a drive.
+func recorded(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventKind, string)) []rollout.Event {
+	t.Helper()
+	var tape []rollout.Event
+	taped(t, p, &tape, outcome)
+	return tape
+}
+
+func taped(t *testing.T, p *plan.Plan, tape *[]rollout.Event, outcome func(step string) (rollout.EventKind, string), sinks ...*Progress) *rollout.State {
 	t.Helper()
 	s, err := rollout.New(p, nil)
 	if err != nil {
@@ -25,6 +38,9 @@ func drive(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventK
 	apply := func(e rollout.Event) {
 		seq++
 		e.Seq, e.At = seq, now
+		if tape != nil {
+			*tape = append(*tape, e)
+		}
 		if err := s.Apply(e); err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +56,7 @@ func drive(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventK
 		}
 		switch {
 		case d.Verdict != "":
-			return s, now
+			return s
 		case len(d.Record) > 0:
 			for _, e := range d.Record {
 				apply(e)
@@ -54,7 +70,7 @@ func drive(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventK
 				kind, why := outcome(id)
 				e := rollout.Event{Kind: kind, Step: id, Detail: why, Seconds: 7}
 				if strings.Contains(id, "/snapshot") && kind == rollout.EventStepDone {
-					e.Handle = &driver.Handle{Driver: "archive", Data: []byte("x")}
+					e.Handle = &driver.Handle{Driver: "archive", Key: "r/t", Data: []byte("opaque")}
 				}
 				apply(e)
 			}
@@ -67,11 +83,11 @@ func drive(t *testing.T, p *plan.Plan, outcome func(step string) (rollout.EventK
 		case !d.Wake.IsZero():
 			now = d.Wake
 		default:
-			return s, now
+			return s
 		}
 	}
 	t.Fatal("the rollout does not end")
-	return nil, now
+	return nil
 }
 
 func ok(string) (rollout.EventKind, string) { return rollout.EventStepDone, "" }
@@ -117,17 +133,17 @@ func TestProgressAndOutcome(t *testing.T) {
 			p := real(t)
 			var b bytes.Buffer
 			g := NewProgress(&b, p, c.options)
-			s, now := drive(t, p, c.outcome, g)
+			s := drive(t, p, c.outcome, g)
 			if s.Ended != c.want || g.Err() != nil {
 				t.Errorf("ended %q, want %q; error %v", s.Ended, c.want, g.Err())
 			}
 			b.WriteString("\n")
-			if err := Outcome(&b, "spring-20261123-021400", s, now, c.options); err != nil {
+			if err := Outcome(&b, "spring-20261123-021400", s, s.Ended, c.options); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "run-"+c.name+".txt", b.Bytes())
 			var j bytes.Buffer
-			if err := OutcomeJSON(&j, "spring-20261123-021400", s, now); err != nil {
+			if err := OutcomeJSON(&j, "spring-20261123-021400", s, s.Ended); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "run-"+c.name+".json", j.Bytes())
@@ -137,9 +153,9 @@ func TestProgressAndOutcome(t *testing.T) {
 
 func TestOutcomeJSONIsOneLineOfTheKnownShape(t *testing.T) {
 	p := real(t)
-	s, now := drive(t, p, breaks)
+	s := drive(t, p, breaks)
 	var b bytes.Buffer
-	if err := OutcomeJSON(&b, "id", s, now); err != nil {
+	if err := OutcomeJSON(&b, "id", s, s.Ended); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(b.String(), "\n"); n != 1 {
@@ -173,10 +189,31 @@ func TestOutcomeBeforeTheFirstEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := Outcome(&b, "id", s, time.Time{}, Options{}); err != nil {
+	if err := Outcome(&b, "id", s, "", Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(b.String(), "has not begun") || !strings.Contains(b.String(), "Wave canary · 1 target · not begun") {
 		t.Error(b.String())
+	}
+}
+
+func TestLog(t *testing.T) {
+	p := real(t)
+	events := recorded(t, p, breaks)
+	for _, c := range []struct {
+		golden, target string
+		json           bool
+	}{{"log.txt", "", false}, {"log-target.txt", "cloud-02", false}, {"log.ndjson", "cloud-02", true}} {
+		var b bytes.Buffer
+		if err := Log(&b, events, c.target, c.json); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, c.golden, b.Bytes())
+		if strings.Contains(b.String(), "opaque") {
+			t.Errorf("%s shows what is inside a handle", c.golden)
+		}
+		if c.target != "" && strings.Contains(b.String(), "cloud-01/") {
+			t.Errorf("%s shows another target", c.golden)
+		}
 	}
 }

@@ -1,0 +1,106 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/rollout"
+)
+
+// eventView is an event for programs. Of a snapshot's handle it shows whose it
+// is and its key, not what the driver keeps in it.
+type eventView struct {
+	FormatVersion int               `json:"format_version"`
+	Seq           int64             `json:"seq"`
+	At            time.Time         `json:"at"`
+	Kind          string            `json:"kind"`
+	Step          string            `json:"step,omitempty"`
+	Target        string            `json:"target,omitempty"`
+	Wave          string            `json:"wave,omitempty"`
+	Who           string            `json:"who,omitempty"`
+	Digest        string            `json:"digest,omitempty"`
+	Detail        string            `json:"detail,omitempty"`
+	Driver        string            `json:"driver,omitempty"`
+	Snapshot      string            `json:"snapshot,omitempty"`
+	Evidence      map[string]string `json:"evidence,omitempty"`
+	Seconds       float64           `json:"seconds,omitempty"`
+}
+
+// Log writes events in their order, all of them or those of one target: a line
+// each, or with asJSON one object a line.
+func Log(w io.Writer, events []rollout.Event, target string, asJSON bool) error {
+	pg := newPage(w, Options{})
+	for _, e := range events {
+		if target != "" && eventTarget(e) != target {
+			continue
+		}
+		if asJSON {
+			if err := object(w, viewEvent(e), ""); err != nil {
+				return err
+			}
+			continue
+		}
+		logLine(pg, e)
+	}
+	return pg.err
+}
+
+// eventTarget is the target that an event is about, "" for none. A step's id
+// is "wave/target/kind", and a target may hold a slash.
+func eventTarget(e rollout.Event) string {
+	if e.Target != "" || e.Step == "" {
+		return e.Target
+	}
+	first, last := strings.Index(e.Step, "/"), strings.LastIndex(e.Step, "/")
+	if first < 0 || first == last {
+		return ""
+	}
+	return e.Step[first+1 : last]
+}
+
+func viewEvent(e rollout.Event) eventView {
+	v := eventView{FormatVersion: formatVersion, Seq: e.Seq, At: e.At.UTC(), Kind: string(e.Kind), Step: e.Step,
+		Target: eventTarget(e), Wave: e.Wave, Who: e.Who, Digest: e.Digest, Detail: e.Detail, Evidence: e.Evidence, Seconds: e.Seconds}
+	if e.Handle != nil {
+		v.Driver, v.Snapshot = e.Handle.Driver, e.Handle.Key
+	}
+	return v
+}
+
+func logLine(pg *page, e rollout.Event) {
+	words := []string{strings.ReplaceAll(string(e.Kind), "_", " ")}
+	for _, s := range []string{e.Step, e.Target, e.Wave} {
+		if s != "" {
+			words = append(words, s)
+		}
+	}
+	if e.Who != "" {
+		words = append(words, "by "+e.Who)
+	}
+	if s := seconds(e); s != "" {
+		words = append(words, "after "+s)
+	}
+	lead := fmt.Sprintf("%5d  %s  ", e.Seq, e.At.UTC().Format("2006-01-02 15:04:05"))
+	pg.item(0, len(lead), "", strings.TrimRight(lead, " "), strings.Join(words, " "))
+	if e.Detail != "" {
+		pg.item(len(lead), len(lead), "", "", e.Detail)
+	}
+	if e.Handle != nil {
+		pg.item(len(lead), len(lead), "", "", fmt.Sprintf("snapshot %s by driver %s", e.Handle.Key, e.Handle.Driver))
+	}
+	for _, k := range evidenceKeys(e.Evidence) {
+		pg.item(len(lead), len(lead), "", "", k+" = "+e.Evidence[k])
+	}
+}
+
+func evidenceKeys(m map[string]string) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
