@@ -206,7 +206,10 @@ func checkSteps(t *rapid.T, ids map[string]bool, tg Target) {
 		if s.Phase == PhaseClosed && s.Instance != "" && !closed[s.Instance] {
 			t.Fatalf("%s is closed before close", s.ID)
 		}
-		if s.Phase != PhaseClosed && s.Instance != "" && closed[s.Instance] {
+		if s.Kind == KindOpen && s.Phase != PhaseAfter {
+			t.Fatalf("%s would roll back by itself though users may be in", s.ID)
+		}
+		if s.Phase != PhaseClosed && s.Kind != KindOpen && s.Instance != "" && closed[s.Instance] {
 			t.Fatalf("%s runs in phase %s before open", s.ID, s.Phase)
 		}
 		if s.Kind == KindOpen {

@@ -171,8 +171,10 @@ func (b *builder) closed(ids stepIDs) {
 		ids.note(KindInspect, b.step(Step{Kind: KindInspect, Phase: PhaseClosed, Instance: in.seen.Name, Gate: b.gate(in, b.versionAfter(in), true),
 			Title: b.named("check the working site behind the private door", in), Timeout: or(b.in.Rollout.Gate.Timeout, timeoutGate)}))
 	}
+	// An open that fails may have let users in already: like all that comes
+	// after it, it is nothing that rolls back by itself.
 	for _, in := range b.insides() {
-		ids.note(KindOpen, b.step(script(Step{Kind: KindOpen, Phase: PhaseClosed, Instance: in.seen.Name, Timeout: timeoutClose,
+		ids.note(KindOpen, b.step(script(Step{Kind: KindOpen, Phase: PhaseAfter, Instance: in.seen.Name, Timeout: timeoutClose,
 			Title: b.named("maintenance mode off, cron on", in)}, in.site.Open())))
 	}
 }

@@ -146,7 +146,7 @@ type Phase string
 const (
 	PhaseBefore Phase = "before" // users work
 	PhaseClosed Phase = "closed" // users see 503
-	PhaseAfter  Phase = "after"  // users are back
+	PhaseAfter  Phase = "after"  // users come back: open itself and what follows
 )
 
 // Kind is what a step does; see the runbook in the README.

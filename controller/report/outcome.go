@@ -215,9 +215,11 @@ func next(pg *page, s *rollout.State) {
 					[2]string{"ncfleet rollback " + p.Name, "take it back"})
 			case t.Status == rollout.Failed && t.StillClosed:
 				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, "try the way back again, once the cause is gone"})
-			case t.Status == rollout.Failed && !t.OpenedAt.IsZero():
-				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, "take it back; what users wrote since it was opened is lost"},
-					[2]string{"ncfleet approve " + p.Name, "keep it as it is"})
+			case t.Status == rollout.Failed:
+				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, "take it back; what users wrote since it was opened is lost"})
+				if !t.OpenedAt.IsZero() {
+					lines = append(lines, [2]string{"ncfleet approve " + p.Name, "keep it as it is"})
+				}
 			}
 		}
 	}

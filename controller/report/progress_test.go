@@ -122,6 +122,12 @@ func TestProgressAndOutcome(t *testing.T) {
 			}
 			return rollout.EventStepDone, ""
 		}, Options{}, rollout.Halted},
+		{"half-open", func(id string) (rollout.EventKind, string) {
+			if strings.HasSuffix(id, "cloud-01/open") {
+				return rollout.EventStepFail, "https://cloud-01.example is still closed 90 s after maintenance mode was ended (HTTP 503)"
+			}
+			return rollout.EventStepDone, ""
+		}, Options{}, rollout.Halted},
 		{"stuck", func(id string) (rollout.EventKind, string) {
 			if k := shortID(id); k == "hop" || k == "undo-restore" {
 				return rollout.EventStepFail, "no space left on device"

@@ -38,7 +38,11 @@ func head(pg *page, p *plan.Plan) {
 		pg.line("%s", pg.paint(bold, l))
 	}
 	if n == 0 {
-		pg.line("Nothing to do.")
+		if len(p.Blocked) > 0 {
+			pg.line("Nothing can be done as long as they are blocked.")
+		} else {
+			pg.line("Nothing to do.")
+		}
 		return
 	}
 	for _, c := range changes(p) {
