@@ -1,7 +1,7 @@
 # A dozen hosts of one team, upgraded in three waves: one canary that nobody
 # depends on, a quarter of the rest, and then everybody else at night.
 
-# A variable is given with -var release=29.0.1; without it, the default holds.
+# A variable is given with --var release=29.0.1; without it, the default holds.
 variable "release" {
   description = "The Nextcloud release to go to: a major, or one release."
   default     = "29"
