@@ -1,12 +1,14 @@
 # Prints what no package tool tells, one "name value" per line: who holds a
 # lock, whether dpkg was interrupted, which kernels there are, a wanted reboot.
+# System paths are below $S: NCFLEET_SYSROOT, set on simulated hosts only.
 set -u
 LC_ALL=C
 export LC_ALL
 main() {
-	admin=${DPKG_ADMINDIR:-/var/lib/dpkg}
-	if [ -r /proc/locks ]; then
-		for pid in $(awk '{ print $5 }' /proc/locks 2>/dev/null | sort -u); do
+	S=${NCFLEET_SYSROOT:-}
+	admin=${DPKG_ADMINDIR:-$S/var/lib/dpkg}
+	if [ -r "$S/proc/locks" ]; then
+		for pid in $(awk '{ print $5 }' "$S/proc/locks" 2>/dev/null | sort -u); do
 			for fd in /proc/"$pid"/fd/*; do
 				case $(readlink "$fd" 2>/dev/null) in
 				"$admin"/lock | "$admin"/lock-frontend | */var/lib/apt/lists/lock | */var/cache/apt/archives/lock)
@@ -23,12 +25,12 @@ main() {
 			break
 		fi
 	done
-	for file in /run/reboot-required /var/run/reboot-required; do
-		if [ -e "$file" ]; then echo "reboot $file"; fi
+	for file in "$S/run/reboot-required" "$S/var/run/reboot-required"; do
+		if [ -e "$file" ]; then echo "reboot ${file#"$S"}"; fi
 	done
 	echo "kernel $(uname -r)"
-	for file in /boot/vmlinuz-*; do
-		if [ -e "$file" ]; then echo "image ${file#/boot/vmlinuz-}"; fi
+	for file in "$S"/boot/vmlinuz-*; do
+		if [ -e "$file" ]; then echo "image ${file#"$S"/boot/vmlinuz-}"; fi
 	done
 	echo "end"
 }

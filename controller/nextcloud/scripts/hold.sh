@@ -27,7 +27,13 @@ hold_unit() {
 	say "held $1"
 }
 
+# The survey names files as the host itself does, a simulated one's without
+# its own root.
 hold_cron() {
+	case $1 in
+	"$SYSROOT"/*) ;;
+	/*) set -- "$SYSROOT$1" ;;
+	esac
 	case $1 in
 	'crontab of '*) hold_crontab "${1#crontab of }" ;;
 	"$SYSROOT"/var/spool/cron/*) hold_crontab "${1##*/}" ;;
