@@ -57,6 +57,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -146,6 +147,9 @@ func (a *archive) arguments(s driver.Subject) ([]string, error) {
 			return nil, fmt.Errorf("host %s, instance %s: %w", s.Host, s.Instance, err)
 		}
 		args = append(args, more...)
+	}
+	if strings.HasPrefix(s.WebUser, "-") || strings.HasPrefix(s.PHP, "-") {
+		return nil, driver.Errorf(driver.Permanent, "host %s, instance %s: the web user %q or the PHP command %q starts with a dash", s.Host, s.Instance, s.WebUser, s.PHP)
 	}
 	for _, arg := range args {
 		if !printable(arg) {

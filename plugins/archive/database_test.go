@@ -156,6 +156,29 @@ CREATE VIEW oc_view AS SELECT uid FROM oc_users; CREATE TABLE wiki_page (x INT);
 		})
 	}
 	s.t = t
+	t.Run("password unseen", func(t *testing.T) {
+		s.t = t
+		dir := t.TempDir()
+		open(t, dir)
+		seen := filepath.Join(dir, "seen")
+		s.must(os.WriteFile(seen, nil, 0o666))
+		s.must(os.Chmod(seen, 0o666))
+		for _, tool := range []string{"mariadb", "mariadb-dump"} {
+			wrap := fmt.Sprintf("#!/bin/sh\n{ tr '\\0' '\\n' </proc/$$/cmdline; tr '\\0' '\\n' </proc/$$/environ; } >>%s\nexec %s \"$@\"\n", seen, lookOrSkip(t, tool))
+			s.must(os.WriteFile(filepath.Join(dir, tool), []byte(wrap), 0o755))
+		}
+		s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'datadirectory' => '" + s.data + "', " + fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php))
+		run := local{env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}}
+		h, err := s.a.Create(t.Context(), s.request("r/unseen"), run)
+		s.must(err)
+		s.must(s.a.Restore(t.Context(), h, s.subject, run))
+		b, err := os.ReadFile(seen)
+		s.must(err)
+		if !strings.Contains(string(b), "--single-transaction") || strings.Contains(string(b), password) {
+			t.Errorf("the password was on show, or nothing was seen:\n%s", b)
+		}
+	})
+	s.t = t
 	t.Run("alone in its database, gzip", func(t *testing.T) {
 		s.t = t
 		s.must(s.a.Configure(t.Context(), driver.Config{"compress": "gzip"}))

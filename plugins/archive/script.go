@@ -16,6 +16,9 @@ import (
 //go:embed scripts/lib.sh
 var libScript string
 
+//go:embed scripts/tree.sh
+var treeScript string
+
 //go:embed scripts/db.sh
 var dbScript string
 
@@ -61,7 +64,7 @@ const (
 // compose joins what a script needs. The PHP code goes in as a quoted word.
 func compose(operation string) []byte {
 	php := strings.TrimPrefix(factsPHP, "<?php\n")
-	return []byte(libScript + dbScript + "php_code=" + quote(php) + "\n" + operation)
+	return []byte(libScript + treeScript + dbScript + "php_code=" + quote(php) + "\n" + operation)
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -67,8 +67,10 @@ main() {
 	(
 		cd "$work" || exit 1
 		for file in *; do
-			grep -q " $file\$" "$scratch/sums" || sha256sum "$file" || exit 1
-		done >>"$scratch/sums"
+			grep -q " $file\$" "$scratch/sums" && continue
+			sums "$file" >>"$scratch/sums"
+			grep -q "^[0-9a-f]\{64\}  $file\$" "$scratch/sums" || exit 1
+		done
 		sort -k2 "$scratch/sums" >SHA256SUMS
 	) || die "cannot write the checksums into $work" 74
 	flush "$work"/* "$work"

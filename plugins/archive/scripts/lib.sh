@@ -78,7 +78,8 @@ gnu() {
 # The lock is a directory with its holder's identity. A holder that is gone, or
 # that belongs to an earlier boot, is replaced.
 holder_alive() {
-	read -r h_pid h_start h_boot <"$1/holder" 2>/dev/null || return 0
+	h_pid='' h_scratch=''
+	read -r h_pid h_start h_boot h_scratch <"$1/holder" 2>/dev/null || return 0
 	[ "$h_boot" = "$(boot_id)" ] && [ "$h_start" = "$(start_of "$h_pid")" ]
 }
 boot_id() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo none; }
@@ -93,7 +94,16 @@ lock() {
 		# A lock without a holder is being made this very moment, or was left by
 		# a crash between two lines: give it some seconds.
 		if ! holder_alive "$wanted_lock" || { [ "$tries" -gt 5 ] && [ ! -s "$wanted_lock/holder" ]; }; then
-			mv "$wanted_lock" "$wanted_lock.$$" 2>/dev/null && rm -rf "$wanted_lock.$$"
+			mv "$wanted_lock" "$wanted_lock.$$" 2>/dev/null || continue
+			# Another call may have replaced the dead lock first: this one is its.
+			if [ -s "$wanted_lock.$$/holder" ] && holder_alive "$wanted_lock.$$"; then
+				mv "$wanted_lock.$$" "$wanted_lock"
+				continue
+			fi
+			rm -rf "$wanted_lock.$$"
+			case $h_scratch in
+			*/ncfleet-archive.??????) rm -rf "$h_scratch" ;;
+			esac
 			continue
 		fi
 		tries=$((tries + 1))
@@ -101,198 +111,12 @@ lock() {
 		sleep 1
 	done
 	lock_dir=$wanted_lock
-	echo "$$ $(start_of $$) $(boot_id)" >"$wanted_lock/holder" || die "cannot write to $wanted_lock: no room" 74
+	echo "$$ $(start_of $$) $(boot_id) $scratch" >"$wanted_lock/holder" || die "cannot write to $wanted_lock: no room" 74
 }
 
 finish() {
 	[ -z "${scratch:-}" ] || rm -rf "$scratch"
 	[ -z "${lock_dir:-}" ] || rm -rf "$lock_dir"
-}
-
-# set_units fills unit_0, unit_1 …: the code tree and the app directories that
-# are not below another unit. A directory below one is captured with it.
-set_units() {
-	units=0
-	[ -z "$code" ] || add_unit "$code"
-	old_ifs=$IFS
-	IFS=$nl
-	set -f
-	for dir in $apps; do
-		nested=no
-		for other in $code $apps; do
-			inside "$dir" "$other" && nested=yes
-		done
-		i=0
-		while [ "$i" -lt "$units" ]; do
-			[ "$(unit "$i")" = "$dir" ] && nested=yes
-			i=$((i + 1))
-		done
-		[ "$nested" = yes ] || add_unit "$dir"
-	done
-	set +f
-	IFS=$old_ifs
-}
-add_unit() {
-	eval "unit_$units=\$1"
-	units=$((units + 1))
-}
-unit() { eval "printf '%s' \"\$unit_$1\""; }
-
-# leave_out TREE prints what the tree's archive leaves out, as ./paths: the
-# config directory, which is captured by itself, the data directory, which is
-# never touched, and the snapshots.
-leave_out() {
-	tree_real=$(real "$1")
-	for dir in "$config" "$data" "$base"; do
-		[ -n "$dir" ] || continue
-		dir_real=$(real "$dir")
-		[ -n "$dir_real" ] && inside "$dir_real" "$tree_real" || continue
-		printf './%s\n' "${dir_real#"${tree_real%/}"/}"
-	done
-}
-
-# list_tree TREE LEFT_OUT prints one record per entry, sorted: type, mode,
-# owner, group, size, mtime, name. With a third argument the ctime and the
-# inode come before the name. Sockets are no content.
-list_tree() (
-	out=$2 detail=${3:-}
-	cd "$1" || exit 1
-	set -- -xdev -type s -prune
-	IFS=$nl
-	set -f
-	for dir in $out; do
-		set -- "$@" -o -path "$(printf '%s' "$dir" | sed 's/[][*?\\]/\\&/g')" -prune
-	done
-	set +f
-	if ! gnu; then
-		{
-			find . "$@" -o -type d -exec stat -c '%f %u %g 0 0 %n' {} +
-			find . "$@" -o -type l -exec stat -c '%f %u %g %s 0 %n' {} +
-			find . "$@" -o ! -type d ! -type l -exec stat -c '%f %u %g %s %Y %n' {} +
-		} | sort
-		exit
-	fi
-	inode=
-	[ -z "$detail" ] || inode='%C@ %i '
-	find . "$@" -o -type d -printf "%y %m %U %G 0 0 $inode%p\\0" \
-		-o -type l -printf "%y %m %U %G %s 0 $inode%p\\0" \
-		-o -printf "%y %m %U %G %s %T@ $inode%p\\0" | sort -z
-)
-
-# names_of N reads records and prints their names, N fields being before them.
-names_of() { sed -z "s/^\\([^ ]* \\)\\{$1\\}//"; }
-
-# tar_flags sets the flags that keep what a file system knows of a file.
-tar_flags() {
-	flags=--numeric-owner
-	gnu || {
-		flags=
-		return 0
-	}
-	flags="$flags --format=posix --pax-option=delete=atime,delete=ctime"
-	more=$(tar --help)
-	case $more in *--xattrs-include*) flags="$flags --xattrs --xattrs-include=*" ;; esac
-	case $more in *--acls*) flags="$flags --acls" ;; esac
-}
-
-# pack OUT TAR-ARGUMENTS… writes one archive and returns tar's exit status.
-pack() {
-	to=$1
-	shift
-	tar_flags
-	if [ "$compress" = gzip ]; then
-		set -f
-		{
-			tar -cf - $flags "$@"
-			echo $? >"$to.exit"
-		} | gzip -1 >"$to"
-		packed=$?
-		set +f
-		read -r tarred <"$to.exit" || tarred=2
-		rm -f "$to.exit"
-		[ "$packed" = 0 ] || return 2
-		return "$tarred"
-	fi
-	set -f
-	tar -cf "$to" $flags "$@"
-	packed=$?
-	set +f
-	return $packed
-}
-
-# pack_tree OUT TREE LEFT_OUT archives a whole tree.
-pack_tree() {
-	to=$1 tree=$2 out=$3
-	set --
-	if gnu; then set -- --one-file-system --anchored --no-wildcards; fi
-	old_ifs=$IFS
-	IFS=$nl
-	set -f
-	for dir in $out; do
-		gnu || dir=$(printf '%s' "$dir" | sed 's/[][*?\\]/\\&/g')
-		set -- "$@" "--exclude=$dir"
-	done
-	set +f
-	IFS=$old_ifs
-	pack "$to" "$@" -C "$tree" .
-}
-
-# unpack ARCHIVE DIRECTORY [--compare]
-unpack() {
-	tar_flags
-	mode=-xpf
-	[ "${3:-}" = --compare ] && mode=-df
-	pack_opts=$flags
-	case $pack_opts in *--pax-option*) pack_opts=$(printf '%s' "$flags" | sed 's/--format=posix --pax-option=[^ ]*//') ;; esac
-	set -f
-	case $1 in
-	*.gz) gzip -dc <"$1" | tar "$mode" - $pack_opts -C "$2" ;;
-	*) tar "$mode" "$1" $pack_opts -C "$2" ;;
-	esac
-	unpacked=$?
-	set +f
-	return $unpacked
-}
-
-# mounts_in TREE prints the mount points at or below the tree.
-mounts_in() {
-	[ -r /proc/self/mounts ] || return 0
-	cut -d' ' -f2 /proc/self/mounts | while IFS= read -r escaped; do
-		point=$(printf '%b' "$(printf '%s' "$escaped" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
-		if [ "$point" = "$1" ] || inside "$point" "$1"; then printf '%s\n' "$point"; fi
-	done
-}
-
-# unfit TREE prints why a tree cannot be captured and put back by rename; it
-# prints nothing for a good one.
-unfit() {
-	if [ -L "$1" ]; then
-		echo "$1 is a symbolic link to $(real "$1"): name the directory itself in the inventory"
-		return
-	fi
-	if [ ! -d "$1" ]; then
-		echo "$1 is not a directory on this host: check the path in the inventory"
-		return
-	fi
-	if [ "$(real "$1")" != "$1" ]; then
-		echo "$1 leads through a symbolic link to $(real "$1"): name that path in the inventory"
-		return
-	fi
-	points=$(mounts_in "$1" | sed -n 1p)
-	if [ "$points" = "$1" ]; then
-		echo "$1 is a mount point and cannot be swapped by rename: move the tree one directory down"
-	elif [ -n "$points" ]; then
-		echo "$1 contains the mount point $points, which cannot follow a rebuilt tree: mount it outside the tree and link to it"
-	else
-		for dir in $(leave_out "$1" | sed 's/ /\\/g'); do
-			# Btrfs subvolumes are no mount points, yet no rename crosses them.
-			dir=$(printf '%s' "$dir" | tr '\\' ' ')
-			if [ "$(stat -c %d "$1")" != "$(stat -c %d "$1/$dir" 2>/dev/null)" ]; then
-				echo "$1/${dir#./} is on another file system than $1: move it outside the tree and link to it"
-				return
-			fi
-		done
-	fi
 }
 
 bytes_free() { df -Pk "$1" 2>/dev/null | sed -n '$p' | sed 's/.* \([0-9][0-9]*\)  *[0-9]*% .*/\1/'; }
@@ -302,6 +126,34 @@ existing() {
 	at=$1
 	while [ ! -d "$at" ] && [ "$at" != / ]; do at=$(dirname "$at"); done
 	printf '%s' "$at"
+}
+
+# sums prints checksums as sha256sum does. openssl takes a quarter of the time
+# where the processor helps, and a bulk archive is half a gigabyte.
+sums() {
+	if [ -z "${summer:-}" ]; then
+		summer=sha256sum
+		if openssl dgst -sha256 -r </dev/null >/dev/null 2>&1; then summer=openssl; fi
+	fi
+	case $summer in
+	openssl) openssl dgst -sha256 -r "$@" | sed 's/ \*/  /' ;;
+	*) sha256sum "$@" ;;
+	esac
+}
+
+# first_bad DIRECTORY [SKIPPED] prints the first file that is not what it was,
+# or nothing. SKIPPED is a list of names with a blank around each.
+first_bad() {
+	while read -r want file; do
+		case ${2:-} in
+		*" $file "*) continue ;;
+		esac
+		got=$(cd "$1" && sums "$file" 2>/dev/null)
+		[ "${got%% *}" = "$want" ] || {
+			printf '%s\n' "$file"
+			return
+		}
+	done <"$1/SHA256SUMS"
 }
 
 # flush makes files durable, by name where sync can.
@@ -317,45 +169,14 @@ begin() {
 		scratch=
 	done
 	[ -n "$scratch" ] || die 'cannot create a temporary directory in /run, /dev/shm or /tmp' 74
+	# Killed scripts leave theirs behind, and nothing runs for two days.
+	find "${scratch%/*}" -name 'ncfleet-archive.*' -prune -user "$(id -u)" -mmin +2880 -exec rm -rf {} + 2>/dev/null
 	# The config place may be the file itself.
 	[ -n "$config" ] || [ -z "$code" ] || config=$code/config
 	[ ! -f "$config" ] || config=$(dirname "$config")
+	# Never run the instance's code as root when its owner is known.
+	[ -n "$web" ] || [ ! -f "$config/config.php" ] || web=$(stat -c %U "$config/config.php")
 	set_units
-}
-
-# describe prints what is captured and how, as the snapshot's memory keeps it.
-describe() {
-	i=0
-	while [ "$i" -lt "$units" ]; do
-		tree=$(unit "$i")
-		printf 'unit.%s=%s\n' "$i" "$tree"
-		leave_out "$tree" | sed "s/^/out.$i=/"
-		for dir in config data; do
-			eval "dir_real=\$(real \"\$$dir\")"
-			if [ -n "$dir_real" ] && inside "$dir_real" "$tree"; then
-				printf '%s.%s=./%s\n' "$dir" "$i" "${dir_real#"${tree%/}"/}"
-			fi
-		done
-		i=$((i + 1))
-	done
-	[ -z "$config_asked" ] || printf 'config=%s\n' "$(real "$config")"
-	printf 'compress=%s\n' "$compress"
-	if gnu; then echo names=nul; else echo names=line; fi
-}
-
-# outs N prints what unit N of the snapshot leaves out.
-outs() { sed -n "s/^out\\.$1=//p" "$snap/meta"; }
-
-suffix() { if [ "$compress" = gzip ]; then echo .gz; fi; }
-
-# check_units refuses trees that could not be put back.
-check_units() {
-	i=0
-	while [ "$i" -lt "$units" ]; do
-		why=$(unfit "$(unit "$i")")
-		[ -z "$why" ] || die "$why"
-		i=$((i + 1))
-	done
 }
 
 # size_of prints the bytes of all files in a snapshot.
@@ -379,6 +200,7 @@ same_subject() {
 remove() {
 	if [ -f "$1/meta" ]; then
 		sed -n 's/^unit\.[0-9]*=//p' "$1/meta" | while IFS= read -r tree; do
+			rm -f "$tree.ncfleet-clock-$2"
 			for old in "$tree.ncfleet-bad-$2" "$tree.ncfleet-bad-$2".[0-9]* "$tree.ncfleet-new-$2" "$tree.ncfleet-build-$2"; do
 				[ -d "$old" ] && [ ! -L "$old" ] || continue
 				[ -d "$tree" ] || die "$tree is missing while $old is there: not removing $old"

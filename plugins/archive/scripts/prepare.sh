@@ -18,7 +18,7 @@ prepare_unit() {
 	*) die "cannot archive $tree into $base: $(tail -n 2 "$scratch/err" | sed -n 1p)" 74 ;;
 	esac
 	flush "$to"
-	(cd "$work" && sha256sum "tree-$1.tar$(suffix)") >>"$work/sums" || die "cannot read $to back"
+	(cd "$work" && sums "tree-$1.tar$(suffix)") >>"$work/sums" && grep -q "^[0-9a-f]\{64\}  tree-$1.tar" "$work/sums" || die "cannot read $to back"
 }
 
 main() {

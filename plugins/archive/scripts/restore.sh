@@ -22,6 +22,12 @@ adopt() {
 	[ -e "$1/$rel" ] || die "the data directory $1/$rel is missing and in no tree that was put aside: find it (look at $1.*) and move it back"
 }
 
+# give DIRECTORY N gives a directory its captured owner and mode.
+give() {
+	root=$(meta "root\\.$2")
+	chown "${root#* }" "$1" 2>"$scratch/err" && chmod "${root%% *}" "$1" 2>"$scratch/err"
+}
+
 # build TREE N rebuilds the captured tree beside the live one and proves it.
 build() {
 	build=$1.ncfleet-build-$name
@@ -29,6 +35,7 @@ build() {
 	mkdir "$build" || die "cannot create $build" 74
 	bulk=$snap/tree-$2.tar$(suffix) delta=$snap/tree-$2.delta.tar$(suffix)
 	unpack "$bulk" "$build" 2>"$scratch/err" || no_build
+	give "$build" "$2" || no_build
 	if gnu; then unpack "$bulk" "$build" --compare >"$scratch/err" 2>&1 || no_build; fi
 	if [ -f "$delta" ]; then
 		# What was deleted or changed its type since the bulk goes first.
@@ -43,7 +50,8 @@ build() {
 	cmp -s "$scratch/now" "$snap/tree-$2.list" || die "$build differs from the snapshot after unpacking it: check the disk, then run the restore again"
 	rel=$(meta "config\\.$2")
 	if [ -n "$rel" ]; then
-		mkdir -p "$build/$rel" && unpack "$snap/config.tar$(suffix)" "$build/$rel" 2>"$scratch/err" || no_build
+		mkdir -p "$build/$rel" && unpack "$snap/config.tar$(suffix)" "$build/$rel" 2>"$scratch/err" &&
+			give "$build/$rel" config || no_build
 	fi
 }
 
@@ -122,7 +130,7 @@ restore_config() {
 		sed 's/^\([^ ]* \)\{5\}//' "$snap/config.list" | sort >"$scratch/want"
 		comm -23 "$scratch/have" "$scratch/want" | while IFS= read -r file; do rm -rf "$config/$file"; done
 	fi
-	unpack "$snap/config.tar$(suffix)" "$config" 2>"$scratch/err" || die "cannot put the config into $config: $(sed -n 1p "$scratch/err")" 74
+	unpack "$snap/config.tar$(suffix)" "$config" 2>"$scratch/err" && give "$config" config || die "cannot put the config into $config: $(sed -n 1p "$scratch/err")" 74
 	config_matches || die "$config differs from the snapshot after restoring it: something writes to it although the instance is closed" 75
 }
 
@@ -133,11 +141,21 @@ main() {
 	[ -f "$snap/SHA256SUMS" ] || die "there is no snapshot $snap" 66
 	same_subject "$snap" || die "the snapshot $snap is of another instance: not restoring it"
 	[ -z "$digest" ] || [ "$digest" = "$(sha256sum <"$snap/SHA256SUMS" | cut -d' ' -f1)" ] || die "the list of checksums in $snap is not the one that was written"
-	(cd "$snap" && sha256sum -c SHA256SUMS) >"$scratch/sums" 2>&1 || die "the snapshot $snap is damaged: $(grep -v ': OK$' "$scratch/sums" | sed -n 1p)"
 	compress=$(meta compress)
 	[ "$(meta names)" = nul ] || gnu_tools=no
 	[ "$(meta names)" != nul ] || gnu || die "the snapshot $snap was made with GNU tar and find: install them to restore it"
 	count=$(grep -c '^unit\.' "$snap/meta")
+	# A tree that is the captured one already needs no archive, nor its checksum.
+	skipped=' '
+	k=0
+	while [ "$k" -lt "$count" ]; do
+		if matches "$(meta "unit\\.$k")" "$k"; then
+			skipped="$skipped tree-$k.tar$(suffix)  tree-$k.delta.tar$(suffix) "
+		fi
+		k=$((k + 1))
+	done
+	wrong=$(first_bad "$snap" "$skipped")
+	[ -z "$wrong" ] || die "the snapshot $snap is damaged: $wrong is not what was written, or cannot be read"
 	k=0
 	while [ "$k" -lt "$count" ]; do
 		restore_unit "$k"

@@ -36,7 +36,8 @@ main() {
 	[ -f "$snap/SHA256SUMS" ] || die "there is no snapshot $snap" 66
 	found=$(sha256sum <"$snap/SHA256SUMS" | cut -d' ' -f1)
 	[ -z "$digest" ] || [ "$digest" = "$found" ] || no "the list of checksums in $snap is not the one that was written"
-	(cd "$snap" && sha256sum -c SHA256SUMS) >"$scratch/sums" 2>&1 || no "$snap: $(grep -v ': OK$' "$scratch/sums" | sed -n 1p)"
+	wrong=$(first_bad "$snap")
+	[ -z "$wrong" ] || no "$snap/$wrong is not what was written, or cannot be read"
 	entries=0
 	for file in "$snap"/*.tar "$snap"/*.tar.gz; do
 		[ -f "$file" ] || continue
