@@ -213,11 +213,13 @@ func next(pg *page, s *rollout.State) {
 			case t.Status == rollout.Held:
 				lines = append(lines, [2]string{"ncfleet approve " + p.Name, "let its users in as it is"},
 					[2]string{"ncfleet rollback " + p.Name, "take it back"})
-			case t.Status == rollout.Failed && t.StillClosed:
-				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, "try the way back again, once the cause is gone"})
 			case t.Status == rollout.Failed:
-				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, "take it back; what users wrote since it was opened is lost"})
-				if !t.OpenedAt.IsZero() {
+				back, approve := "take it back; what users wrote since it was opened is lost", s.Allows(rollout.Event{Kind: rollout.EventApproved, Target: p.Name}) == nil
+				if t.StillClosed && !approve {
+					back = "try the way back again, once the cause is gone"
+				}
+				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, back})
+				if approve {
 					lines = append(lines, [2]string{"ncfleet approve " + p.Name, "keep it as it is"})
 				}
 			}

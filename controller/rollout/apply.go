@@ -1,350 +1,314 @@
 package rollout
 
 import (
-	"fmt"
+	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
 )
 
+var e0 time.Time // the zero instant
+
 // Apply records one event. An error means the event makes no sense in this
-// state: the journal is damaged or two controllers wrote to it.
+// state, which is then unchanged: the journal is damaged or two controllers
+// wrote to it.
 func (s *State) Apply(e Event) error {
-	if e.Seq != 0 && e.Seq != s.Seq+1 {
-		return fmt.Errorf("cannot apply event %d after %d: events are missing", e.Seq, s.Seq)
+	if err := s.Check(e); err != nil {
+		return err
 	}
-	if s.Started.IsZero() && e.Kind != EventStarted {
-		return fmt.Errorf("cannot apply %s: the rollout has not started", e.Kind)
-	}
-	if err := s.apply(e); err != nil {
-		return fmt.Errorf("cannot apply event %d: %w", e.Seq, err)
-	}
+	reason := s.HaltReason
+	s.apply(e)
 	if e.Seq != 0 {
 		s.Seq = e.Seq
 	}
 	s.halt(e)
-	s.settleWaves(e)
+	if p, ok := s.steps[e.Step]; ok && !p.gate && s.HaltReason == reason {
+		s.settleWave(p.wave, e)
+	} else {
+		s.settleWaves(e)
+	}
+	if s.HaltReason != reason {
+		s.settleWaves(e) // what a halt cancelled may have settled more
+	}
 	return nil
 }
 
-func (s *State) apply(e Event) error {
+// apply changes the state by an event that Check has passed.
+func (s *State) apply(e Event) {
 	switch e.Kind {
 	case EventStarted:
-		if !s.Started.IsZero() {
-			return fmt.Errorf("the rollout started twice")
-		}
 		s.Started = e.At
-		return nil
 	case EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused, EventStepNever:
-		return s.applyStep(e)
+		s.applyStep(e)
 	case EventPaused:
 		s.Paused = true
-		return nil
 	case EventResumed:
 		s.resume()
-		return nil
 	case EventAborted:
 		s.Aborted = true
+		if s.Ended == Halted {
+			s.Ended = ""
+		}
 		s.cancelPrepared("aborted by "+e.Who, e)
 		s.cancelHeld(e)
-		return nil
 	case EventApproved:
-		return s.approve(e)
+		s.approve(e)
 	case EventRollback, EventHoldExpired:
-		return s.rollback(e)
+		s.rollback(e)
 	case EventHalted:
-		s.HaltReason = e.Detail
-		s.cancelPrepared("the rollout halted: "+e.Detail, e)
-		return nil
+		s.haltFor(e.Detail, e)
 	case EventEnded:
 		s.Ended = Verdict(e.Detail)
-		return nil
 	case EventAttached:
-		return nil
 	}
-	return fmt.Errorf("unknown kind %q", e.Kind)
 }
 
-func (s *State) applyStep(e Event) error {
-	p, ok := s.steps[e.Step]
-	if !ok {
-		return fmt.Errorf("%s of step %q, which the plan does not hold", e.Kind, e.Step)
-	}
+func (s *State) applyStep(e Event) {
+	p := s.steps[e.Step]
 	if p.gate {
-		return s.applyGate(p, e)
+		s.applyGate(p, e)
+		return
 	}
-	target := &s.Plan.Waves[p.wave].Targets[p.target]
-	t := s.Targets[target.Name]
+	m := s.waves[p.wave][p.target]
+	t := m.state
 	if e.Kind == EventStepBegun {
-		return s.begin(t, target, p, e)
-	}
-	if t.Step != e.Step {
-		return fmt.Errorf("%s of %s, which does not run (running: %q)", e.Kind, e.Step, t.Step)
+		m.begin(p, e)
+		return
 	}
 	t.Step = ""
-	if e.Kind == EventStepNever {
-		delete(t.Begun, e.Step)
-		return s.endCancelled(t, target, e)
+	switch {
+	case e.Kind == EventStepNever:
+		s.neverBegan(m, p, e)
+	case p.undo:
+		m.applyUndo(p, e)
+	default:
+		s.applyForward(m, p, e)
 	}
-	if p.undo {
-		return s.applyUndo(t, target, p, e)
-	}
-	return s.applyForward(t, target, p, e)
 }
 
-func (s *State) begin(t *TargetState, target *plan.Target, p place, e Event) error {
-	if t.Step != "" {
-		return fmt.Errorf("%s starts while %s runs", e.Step, t.Step)
-	}
-	if t.Done[e.Step] {
-		return fmt.Errorf("%s starts a second time", e.Step)
-	}
+func (m member) begin(p place, e Event) {
+	t := m.state
 	t.Step = e.Step
 	t.Begun[e.Step] = e.At
 	if p.undo {
-		if target.Undo[p.index].Kind == plan.KindClose {
+		if m.plan.Undo[p.index].Kind == plan.KindClose && !t.OpenedAt.IsZero() {
 			t.ClosedAt, t.OpenedAt = e.At, e0
 		}
-		return nil
+		return
 	}
 	t.Status = Running
-	if target.Steps[p.index].Phase == plan.PhaseClosed && t.ClosedAt.IsZero() {
+	if m.plan.Steps[p.index].Phase == plan.PhaseClosed && t.ClosedAt.IsZero() {
 		t.ClosedAt = e.At
 	}
-	return nil
 }
 
-func (s *State) applyForward(t *TargetState, target *plan.Target, p place, e Event) error {
-	step := &target.Steps[p.index]
+// neverBegan takes a start back: the target stands where it stood before, and
+// may be stopped there.
+func (s *State) neverBegan(m member, p place, e Event) {
+	t := m.state
+	delete(t.Begun, e.Step)
+	if p.undo {
+		return
+	}
+	if !m.begunClosed() {
+		t.ClosedAt = e0
+	}
+	switch {
+	case t.Cancelled, t.ClosedAt.IsZero() && m.hasClosed() && (s.Aborted || s.HaltReason != ""):
+		m.takeBack(e)
+	case len(t.Begun) == 0:
+		t.Status = Waiting
+	}
+}
+
+func (s *State) applyForward(m member, p place, e Event) {
+	t, step := m.state, &m.plan.Steps[p.index]
 	switch e.Kind {
 	case EventStepDone:
-		if step.Kind == plan.KindSnapshot {
-			if e.Handle == nil || e.Handle.Zero() {
-				return fmt.Errorf("snapshot %s succeeded without a handle", e.Step)
-			}
-			t.Handles[step.Instance] = *e.Handle
-		}
-		t.Done[e.Step] = true
-		t.Next = p.index + 1
-		if step.Kind == plan.KindOpen && s.lastOpen(target, p.index) {
-			t.OpenedAt = e.At
-		}
-		if t.Next == len(target.Steps) {
-			t.Status, t.SettledAt = Upgraded, e.At
-			return nil
-		}
-		return s.endCancelled(t, target, e)
+		m.stepDone(p, e)
 	case EventStepFail:
-		t.Counted, t.Reason = true, e.Detail
-		if !t.OpenedAt.IsZero() || step.Phase == plan.PhaseAfter {
-			t.Status, t.SettledAt = Failed, e.At
-			return nil
-		}
-		s.takeBack(t, target, e)
-		return nil
+		m.stepFailed(step, e)
 	case EventStepRefused:
-		t.Refused, t.Reason = true, e.Detail
-		s.takeBack(t, target, e)
-		return nil
-	case EventStepHeld:
-		if step.Phase != plan.PhaseClosed {
-			return fmt.Errorf("%s is held, but only a closed target can wait", e.Step)
+		if !t.ClosedAt.IsZero() { // too late to leave the target as it was
+			m.stepFailed(step, e)
+			return
 		}
+		t.Refused, t.Reason = true, e.Detail
+		m.takeBack(e)
+	case EventStepHeld:
 		t.Reason = e.Detail
-		if s.Plan.Policy.OnHold == "rollback" || s.Aborted {
+		if s.Plan.Policy.OnHold == "rollback" || s.Aborted || t.Cancelled {
 			t.Counted = true
-			s.takeBack(t, target, e)
-			return nil
+			m.takeBack(e)
+			return
 		}
 		t.Status, t.HeldAt, t.Next = Held, e.At, p.index+1
 		t.Done[e.Step] = true
-		return nil
 	}
-	return fmt.Errorf("%s is no outcome of %s", e.Kind, e.Step)
 }
 
-// lastOpen reports whether the open step at index i is the target's last.
-func (s *State) lastOpen(target *plan.Target, i int) bool {
-	for _, st := range target.Steps[i+1:] {
-		if st.Kind == plan.KindOpen {
-			return false
+func (m member) stepDone(p place, e Event) {
+	t, step := m.state, &m.plan.Steps[p.index]
+	if step.Kind == plan.KindSnapshot {
+		t.Handles[step.Instance] = *e.Handle
+	}
+	t.Done[e.Step] = true
+	t.Next = p.index + 1
+	if step.Kind == plan.KindOpen && m.lastOpen(p.index) {
+		t.OpenedAt = e.At
+	}
+	switch {
+	case t.Cancelled:
+		m.takeBack(e)
+	case t.Next == len(m.plan.Steps):
+		t.Status, t.SettledAt = Upgraded, e.At
+		m.backInService(e)
+	}
+}
+
+// stepFailed takes the target back, unless users may be in and wrote already:
+// then people decide. A rollback that an operator asked for is done as asked.
+func (m member) stepFailed(step *plan.Step, e Event) {
+	t := m.state
+	t.Counted, t.Reason = true, e.Detail
+	if t.Cancelled && t.Asked || !m.usersMayBeIn(step) {
+		m.takeBack(e)
+		return
+	}
+	t.Status, t.SettledAt, t.Accepted = Failed, e.At, false
+	if t.OpenedAt.IsZero() && step.Kind == plan.KindOpen && e.Evidence[EvidenceOpenedAt] != "" && m.lastOpen(m.indexOf(step)) {
+		t.OpenedAt = e.At
+	}
+	t.StillClosed = m.closes() && t.OpenedAt.IsZero()
+	if t.StillClosed {
+		t.Reason = joinReasons(t.Reason, "nobody can say whether its users were let in")
+	}
+}
+
+// usersMayBeIn reports whether a user may have written something since the
+// snapshot, seen from the failure of a forward step.
+func (m member) usersMayBeIn(failed *plan.Step) bool {
+	if !m.state.OpenedAt.IsZero() || failed.Phase == plan.PhaseAfter {
+		return true
+	}
+	for _, st := range m.plan.Steps {
+		if st.Kind == plan.KindOpen && m.state.Done[st.ID] {
+			return true
 		}
 	}
-	return true
+	return failed.Kind == plan.KindOpen // it may have got as far as that
 }
 
-func (s *State) applyUndo(t *TargetState, target *plan.Target, p place, e Event) error {
-	step := &target.Undo[p.index]
-	switch e.Kind {
-	case EventStepDone:
+func (m member) applyUndo(p place, e Event) {
+	t, step := m.state, &m.plan.Undo[p.index]
+	if e.Kind == EventStepDone {
 		t.Done[e.Step] = true
-		if step.Kind == plan.KindOpen {
+		if step.Kind == plan.KindOpen && !m.moreToOpen() {
 			t.OpenedAt = e.At
 		}
-		if _, more := s.nextUndo(t, target); !more {
-			s.settleBack(t, target, e)
+		if _, more := m.nextUndo(); !more {
+			m.settleBack(e)
 		}
-		return nil
-	case EventStepFail, EventStepHeld, EventStepRefused:
-		t.Status, t.SettledAt, t.Counted = Failed, e.At, true
-		t.Reason = joinReasons(t.Reason, "rollback: "+e.Detail)
-		t.StillClosed = !t.ClosedAt.IsZero() && t.OpenedAt.IsZero()
-		return nil
+		return
 	}
-	return fmt.Errorf("%s is no outcome of %s", e.Kind, e.Step)
+	t.Status, t.SettledAt, t.Counted, t.Accepted = Failed, e.At, true, false
+	t.Reason = joinReasons(t.Reason, "rollback: "+e.Detail)
+	t.StillClosed = m.closes() && !t.ClosedAt.IsZero() && t.OpenedAt.IsZero()
 }
 
 // takeBack turns a target round: its undo steps run, or it settles at once.
-func (s *State) takeBack(t *TargetState, target *plan.Target, e Event) {
-	t.Status, t.cancelled = RollingBack, false
-	if _, more := s.nextUndo(t, target); !more {
-		s.settleBack(t, target, e)
+func (m member) takeBack(e Event) {
+	m.state.Status, m.state.Cancelled = RollingBack, false
+	if _, more := m.nextUndo(); !more {
+		m.settleBack(e)
 	}
 }
 
-func (s *State) settleBack(t *TargetState, target *plan.Target, e Event) {
-	t.SettledAt = e.At
-	t.Status = Untouched
-	for _, st := range target.Steps {
+func (m member) settleBack(e Event) {
+	t := m.state
+	t.Status, t.SettledAt, t.StillClosed = Untouched, e.At, false
+	for _, st := range m.plan.Steps {
 		if _, begun := t.Begun[st.ID]; begun && (st.Changes || st.Phase == plan.PhaseClosed) {
 			t.Status = RolledBack
 		}
 	}
+	m.backInService(e)
 }
 
-// nextUndo returns the next undo step that is needed: any step it undoes began.
-func (s *State) nextUndo(t *TargetState, target *plan.Target) (*plan.Step, bool) {
-	for i := range target.Undo {
-		u := &target.Undo[i]
-		if t.Done[u.ID] {
-			continue
-		}
-		for _, id := range u.Undoes {
-			if _, begun := t.Begun[id]; begun {
-				return u, true
-			}
-		}
+// backInService ends the time out of service of a target without users of its
+// own: a host alone has no step that opens it.
+func (m member) backInService(e Event) {
+	if t := m.state; !m.closes() && !t.ClosedAt.IsZero() && t.OpenedAt.IsZero() {
+		t.OpenedAt = e.At
 	}
-	return nil, false
 }
 
-// Allows reports why an operator's event would be refused in this state, nil
-// when Apply would take it.
-func (s *State) Allows(e Event) error {
-	switch e.Kind {
-	case EventPaused, EventResumed, EventAborted:
-		return nil
-	case EventApproved:
-		return s.mayApprove(e)
-	case EventRollback:
-		return s.mayRollback(e)
-	case EventStarted, EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused,
-		EventStepNever, EventHoldExpired, EventHalted, EventEnded, EventAttached:
-	}
-	return fmt.Errorf("%q is not for operators to ask", e.Kind)
-}
-
-func (s *State) mayApprove(e Event) error {
-	for w := range s.Plan.Waves {
-		if e.Wave != "" && s.Plan.Waves[w].Name == e.Wave {
-			return nil
-		}
-	}
-	t, ok := s.Targets[e.Target]
-	if !ok {
-		return fmt.Errorf("nothing named %q waits for approval", e.Wave+e.Target)
-	}
-	if t.Status == Held {
-		return nil
-	}
-	if t.Status != Failed {
-		return fmt.Errorf("%s is %s, it does not wait for approval", e.Target, t.Status)
-	}
-	if t.OpenedAt.IsZero() || s.undoBegun(t, s.planTarget(e.Target)) {
-		return fmt.Errorf("%s cannot be approved: it was not opened as upgraded", e.Target)
-	}
-	return nil
-}
-
-func (s *State) approve(e Event) error {
-	if err := s.mayApprove(e); err != nil {
-		return err
-	}
+// approve lets a wave start, a held target go on, or accepts a target that
+// failed when users were or may have been let in.
+func (s *State) approve(e Event) {
 	for w := range s.Plan.Waves {
 		if e.Wave != "" && s.Plan.Waves[w].Name == e.Wave {
 			s.Waves[w].Approved = true
-			return nil
+			return
 		}
 	}
-	t := s.Targets[e.Target]
-	if t.Status == Failed { // after opening: the operator accepts the target as it is
+	m := s.member(e.Target)
+	t := m.state
+	if t.Status == Failed {
+		if t.Next < len(m.plan.Steps) && m.plan.Steps[t.Next].Kind == plan.KindOpen && m.lastOpen(t.Next) && t.OpenedAt.IsZero() {
+			t.OpenedAt = e.At // as the operator saw it; verify looks again
+		}
 		t.Next++
+		t.StillClosed = false
 	}
+	s.Ended = ""
 	t.Status, t.SettledAt = Running, e0
-	if t.Next >= len(s.planTarget(e.Target).Steps) {
+	if t.Next >= len(m.plan.Steps) {
 		t.Status, t.SettledAt = Upgraded, e.At
 	}
-	return nil
 }
 
-func (s *State) undoBegun(t *TargetState, target *plan.Target) bool {
-	for _, u := range target.Undo {
-		if _, ok := t.Begun[u.ID]; ok {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *State) mayRollback(e Event) error {
-	t, ok := s.Targets[e.Target]
-	if !ok {
-		return fmt.Errorf("%s of %q, which the plan does not hold", e.Kind, e.Target)
-	}
-	switch t.Status {
-	case Waiting, Untouched, RolledBack, RollingBack:
-		return fmt.Errorf("%s cannot be rolled back: it is %s", e.Target, t.Status)
-	case Running, Held, Upgraded, Failed:
-	}
-	return nil
-}
-
-func (s *State) rollback(e Event) error {
-	if err := s.mayRollback(e); err != nil {
-		return err
-	}
-	t := s.Targets[e.Target]
+func (s *State) rollback(e Event) {
+	m := s.member(e.Target)
+	t := m.state
 	t.Counted = t.Counted || e.Kind == EventHoldExpired
 	t.Asked = e.Kind == EventRollback
 	t.Reason = joinReasons(t.Reason, e.Detail)
 	if t.Status == Failed || t.Status == Upgraded {
-		// Users were let in: closing again is part of the way back.
-		s.forgetUndo(t, s.planTarget(e.Target))
+		m.undoAgain()
 	}
 	if t.Step != "" {
-		t.cancelled = true
-		return nil
+		t.Cancelled = true
+		return
 	}
 	s.Ended = ""
-	s.takeBack(t, s.planTarget(e.Target), e)
-	return nil
+	m.takeBack(e)
 }
 
-// forgetUndo lets undo steps that ran before run again.
-func (s *State) forgetUndo(t *TargetState, target *plan.Target) {
+// undoAgain lets a rollback go on at the step that failed. What it did before
+// stays done: restoring twice would lose what users wrote in between.
+func (m member) undoAgain() {
+	t := m.state
 	t.SettledAt, t.StillClosed = e0, false
-	for _, u := range target.Undo {
-		delete(t.Done, u.ID)
-		delete(t.Begun, u.ID)
+	for _, u := range m.plan.Undo {
+		if _, begun := t.Begun[u.ID]; begun && !t.Done[u.ID] {
+			delete(t.Begun, u.ID)
+			t.Attempts[u.ID]++
+		}
 	}
 }
 
-// endCancelled turns a target round whose running step has just ended.
-func (s *State) endCancelled(t *TargetState, target *plan.Target, e Event) error {
-	if t.cancelled && t.Status == Running {
-		s.takeBack(t, target, e)
-		return nil
+// resume clears a pause or a halt: the operator accepts what failed so far.
+func (s *State) resume() {
+	s.Paused, s.HaltReason, s.Ended = false, "", ""
+	s.Accepted = s.Failures()
+	for _, t := range s.Targets {
+		t.Accepted = t.Accepted || t.Status == Failed
 	}
-	return nil
+	for w := range s.Waves {
+		if !s.Waves[w].SettledAt.IsZero() {
+			s.Waves[w].Excused = true
+		}
+	}
 }
 
 func joinReasons(a, b string) string {

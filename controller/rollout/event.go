@@ -49,6 +49,10 @@ type Event struct {
 	Seconds float64 `json:",omitempty"`
 }
 
+// EvidenceOpenedAt is the evidence by which an open step that failed proves
+// that it had let users in before.
+const EvidenceOpenedAt = "opened_at"
+
 // Verdict is how a rollout ended; "" while it has not.
 type Verdict string
 

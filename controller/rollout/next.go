@@ -37,6 +37,7 @@ type chooser struct {
 	hosts    map[string]bool // hosts with a begun, unsettled target
 	spread   map[string]int  // out targets by label value
 	holding  bool            // a target waits for people
+	window   *bool           // whether the window is open, once asked
 }
 
 func (c *chooser) wake(t time.Time) {
@@ -50,46 +51,47 @@ func (c *chooser) wait(format string, a ...any) {
 }
 
 // each calls f for every target in plan order.
-func (c *chooser) each(f func(w int, target *plan.Target, t *TargetState)) {
-	for w := range c.Plan.Waves {
-		for i := range c.Plan.Waves[w].Targets {
-			target := &c.Plan.Waves[w].Targets[i]
-			f(w, target, c.Targets[target.Name])
+func (c *chooser) each(f func(m member)) {
+	for _, wave := range c.waves {
+		for _, m := range wave {
+			f(m)
 		}
 	}
 }
 
 func (c *chooser) expireHolds() {
-	c.each(func(_ int, target *plan.Target, t *TargetState) {
+	c.each(func(m member) {
+		t := m.state
 		if t.Status != Held {
 			return
 		}
 		until := t.HeldAt.Add(c.Plan.Policy.HoldTimeout)
 		if !c.now.Before(until) {
-			c.d.Record = append(c.d.Record, Event{At: c.now, Kind: EventHoldExpired, Target: target.Name,
+			c.d.Record = append(c.d.Record, Event{At: c.now, Kind: EventHoldExpired, Target: m.plan.Name,
 				Detail: "nobody decided within " + c.Plan.Policy.HoldTimeout.String()})
 			return
 		}
 		c.holding = true
 		c.wake(until)
-		c.wait("%s is closed and held: %s; approve or roll it back before %s", target.Name, t.Reason, until.UTC().Format(time.RFC3339))
+		c.wait("%s is closed and held: %s; approve or roll it back before %s", m.plan.Name, t.Reason, until.UTC().Format(time.RFC3339))
 	})
 }
 
 // survey counts what is used up before anything more is started.
 func (c *chooser) survey() {
-	c.each(func(_ int, target *plan.Target, t *TargetState) {
+	c.each(func(m member) {
+		t := m.state
 		if t.Step != "" {
 			c.inFlight++
 		}
 		if t.Status != Waiting && !t.Settled() {
-			c.hosts[target.Host] = true
+			c.hosts[m.plan.Host] = true
 			if t.ClosedAt.IsZero() {
 				c.ahead++
 			}
 		}
-		if c.isOut(target, t) {
-			c.takeShare(target)
+		if m.isOut() {
+			c.takeShare(m.plan)
 		}
 	})
 	for w := range c.Waves {
@@ -102,80 +104,37 @@ func (c *chooser) takeShare(target *plan.Target) {
 	c.spread[target.Spread]++
 }
 
-// isOut reports whether the target holds a share of max unavailable: from its
-// first closed step until it is verified from outside or taken back. A failed
-// target keeps its share.
-func (s *State) isOut(target *plan.Target, t *TargetState) bool {
-	if t.ClosedAt.IsZero() {
-		return false
-	}
-	switch t.Status {
-	case Upgraded, RolledBack, Untouched:
-		return false
-	case Running:
-		return t.OpenedAt.IsZero() || !s.verified(target, t)
-	case Waiting, Held, RollingBack, Failed:
-		return true
-	}
-	return true
-}
-
-func (s *State) verified(target *plan.Target, t *TargetState) bool {
-	for _, st := range target.Steps {
-		if st.Kind == plan.KindVerify && !t.Done[st.ID] {
-			return false
-		}
-	}
-	return true
-}
-
 // continueTargets starts the next step of every begun target.
 func (c *chooser) continueTargets() {
-	c.each(func(_ int, target *plan.Target, t *TargetState) {
-		if t.Step != "" {
+	c.each(func(m member) {
+		if m.state.Step != "" {
 			return
 		}
-		switch t.Status {
+		switch m.state.Status {
 		case RollingBack:
-			if u, ok := c.nextUndo(t, target); ok {
+			if u, ok := m.nextUndo(); ok {
 				c.d.Start = append(c.d.Start, u.ID)
 			}
 		case Running:
-			c.forward(target, t)
+			c.forward(m)
 		case Waiting, Held, Upgraded, RolledBack, Untouched, Failed:
 		}
 	})
 }
 
-func (c *chooser) forward(target *plan.Target, t *TargetState) {
-	step := &target.Steps[t.Next]
-	if step.Phase == plan.PhaseClosed && t.ClosedAt.IsZero() {
-		if !c.mayClose(target) {
+func (c *chooser) forward(m member) {
+	step := &m.plan.Steps[m.state.Next]
+	if step.Phase == plan.PhaseClosed && m.state.ClosedAt.IsZero() {
+		if !c.mayClose(m.plan) {
 			return
 		}
-		c.takeShare(target)
+		c.takeShare(m.plan)
 	}
-	if step.Changes && !c.snapshotsRecorded(target, t) {
-		c.wait("%s may not start: the snapshot of %s is not in the journal", step.ID, target.Name)
+	if step.Changes && !m.snapshotsRecorded() {
+		c.wait("%s may not start: the snapshot of %s is not in the journal", step.ID, m.plan.Name)
 		return
 	}
 	c.d.Start = append(c.d.Start, step.ID)
-}
-
-// snapshotsRecorded reports whether the handle of every snapshot planned
-// before the target's next step is known, and that there is one.
-func (s *State) snapshotsRecorded(target *plan.Target, t *TargetState) bool {
-	n := 0
-	for _, st := range target.Steps[:t.Next] {
-		if st.Kind != plan.KindSnapshot {
-			continue
-		}
-		if h, ok := t.Handles[st.Instance]; !ok || h.Zero() {
-			return false
-		}
-		n++
-	}
-	return n > 0
 }
 
 // mayClose decides whether one more target may go out of service.
@@ -203,14 +162,15 @@ func (c *chooser) windowOpen() bool {
 	if c.Plan.Policy.Window == nil {
 		return true
 	}
-	open, change := windowAt(*c.Plan.Policy.Window, c.now, c.Location)
-	if !open {
-		if !change.IsZero() {
+	if c.window == nil {
+		open, change := windowAt(*c.Plan.Policy.Window, c.now, c.Location)
+		c.window = &open
+		if !open && !change.IsZero() {
 			c.wake(change)
+			c.wait("the window is closed until %s", change.Format("Mon 2006-01-02 15:04 MST"))
 		}
-		c.wait("the window is closed until %s", change.Format("Mon 2006-01-02 15:04 MST"))
 	}
-	return open
+	return *c.window
 }
 
 // advanceWave works on the first wave that has not passed.
@@ -248,17 +208,16 @@ func (c *chooser) startTargets(w int) {
 	if !c.windowOpen() {
 		return
 	}
-	for i := range wave.Targets {
-		target := &wave.Targets[i]
-		if c.Targets[target.Name].Status != Waiting || c.hosts[target.Host] {
+	for _, m := range c.waves[w] {
+		if m.state.Status != Waiting || c.hosts[m.plan.Host] {
 			continue
 		}
 		if c.ahead >= max(c.Plan.Policy.Ahead, 1) {
 			return
 		}
 		c.ahead++
-		c.hosts[target.Host] = true
-		c.d.Start = append(c.d.Start, target.Steps[0].ID)
+		c.hosts[m.plan.Host] = true
+		c.d.Start = append(c.d.Start, m.plan.Steps[0].ID)
 	}
 }
 
@@ -276,8 +235,7 @@ func (c *chooser) gate(w int) {
 		return
 	}
 	for _, g := range c.Plan.Waves[w].Gate {
-		t := c.Targets[g.Target]
-		if t == nil || t.Status != Upgraded || c.Waves[w].GateBegun[g.ID] || c.Waves[w].GateDone[g.ID] {
+		if c.Targets[g.Target].Status != Upgraded || c.Waves[w].GateBegun[g.ID] || c.Waves[w].GateDone[g.ID] {
 			continue
 		}
 		c.d.Start = append(c.d.Start, g.ID)

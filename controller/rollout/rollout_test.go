@@ -48,7 +48,7 @@ func testTarget(wave, name string) plan.Target {
 			step(plan.KindRecheck, plan.PhaseBefore, false), step(plan.KindHold, plan.PhaseBefore, false),
 			step(plan.KindClose, plan.PhaseClosed, false), step(plan.KindSnapshot, plan.PhaseClosed, false),
 			step(plan.KindHop, plan.PhaseClosed, true), step(plan.KindInspect, plan.PhaseClosed, false),
-			step(plan.KindOpen, plan.PhaseClosed, false), step(plan.KindVerify, plan.PhaseAfter, false),
+			step(plan.KindOpen, plan.PhaseAfter, false), step(plan.KindVerify, plan.PhaseAfter, false),
 			step(plan.KindTidy, plan.PhaseAfter, false),
 		},
 		Undo: []plan.Step{
@@ -109,7 +109,7 @@ func (r *run) done(ids ...string) {
 	r.t.Helper()
 	for _, id := range ids {
 		e := Event{Kind: EventStepDone, Step: id}
-		if strings.HasSuffix(id, "/snapshot") {
+		if strings.Contains(id, "/snapshot") {
 			e.Handle = &driver.Handle{Driver: "archive", Key: id}
 		}
 		r.event(e)

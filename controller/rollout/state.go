@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -36,8 +37,12 @@ type TargetState struct {
 	Done  map[string]bool
 	// Handles are the snapshots taken, by instance.
 	Handles map[string]driver.Handle
+	// Attempts counts how often an undo step was begun anew after it failed.
+	Attempts map[string]int
 	// Counted is true once the target used up a share of the failure budget.
 	Counted bool
+	// Accepted is true once an operator resumed although this target failed.
+	Accepted bool
 	// Refused is true when the facts no longer were as planned.
 	Refused bool
 	// Asked is true when an operator asked for the rollback.
@@ -49,7 +54,9 @@ type TargetState struct {
 	SettledAt time.Time
 	// StillClosed is true when users are kept out and no step will let them in.
 	StillClosed bool
-	cancelled   bool // must be taken back as soon as its running step ends
+	// Cancelled is true when the target must be taken back as soon as its
+	// running step ends.
+	Cancelled bool
 }
 
 // WaveState is what is known of one wave.
@@ -80,6 +87,7 @@ type State struct {
 	Targets  map[string]*TargetState
 
 	steps map[string]place
+	waves [][]member // as Plan.Waves and their Targets
 }
 
 // place finds a step in the plan.
@@ -91,54 +99,84 @@ type place struct {
 	gate   bool
 }
 
-// New returns the state before the first event. It refuses a plan in which a
-// step ID stands twice or a changing step has no snapshot before it.
+// New returns the state before the first event. It refuses a plan whose steps
+// cannot be told apart, that has a changing step without all its snapshots
+// before it, or that no rule of this package could keep.
 func New(p *plan.Plan, window *time.Location) (*State, error) {
 	s := &State{Plan: p, Location: window, Targets: map[string]*TargetState{}, steps: map[string]place{}}
 	if s.Location == nil {
 		s.Location = time.UTC
 	}
-	s.Waves = make([]WaveState, len(p.Waves))
+	if err := s.build(); err != nil {
+		return nil, fmt.Errorf("cannot use plan of %s: %w", p.Rollout, err)
+	}
+	return s, nil
+}
+
+func (s *State) build() error {
+	p := s.Plan
+	if p.Policy.MaxUnavailable < 1 {
+		return fmt.Errorf("max unavailable is %d, it must be at least 1", p.Policy.MaxUnavailable)
+	}
+	if w := p.Policy.Window; w != nil && !validWindow(*w) {
+		return fmt.Errorf("window %q to %q on %v never opens; times are written 22:00, days mon, tue …", w.From, w.To, w.Days)
+	}
+	s.Waves, s.waves = make([]WaveState, len(p.Waves)), make([][]member, len(p.Waves))
 	for w := range p.Waves {
 		s.Waves[w] = WaveState{GateBegun: map[string]bool{}, GateDone: map[string]bool{}}
 		for t := range p.Waves[w].Targets {
 			if err := s.addTarget(w, t); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		for i, st := range p.Waves[w].Gate {
+			if s.Targets[st.Target] == nil {
+				return fmt.Errorf("gate step %s is of target %q, which does not stand before it", st.ID, st.Target)
+			}
 			if err := s.addStep(st.ID, place{wave: w, target: -1, index: i, gate: true}); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	if p.Policy.MaxUnavailable < 1 {
-		return nil, fmt.Errorf("cannot use plan of %s: max unavailable is %d, it must be at least 1", p.Rollout, p.Policy.MaxUnavailable)
-	}
-	return s, nil
+	return nil
 }
 
 func (s *State) addTarget(w, t int) error {
 	target := &s.Plan.Waves[w].Targets[t]
 	if _, ok := s.Targets[target.Name]; ok {
-		return fmt.Errorf("cannot use plan of %s: target %s stands in it twice", s.Plan.Rollout, target.Name)
+		return fmt.Errorf("target %s stands in it twice", target.Name)
 	}
-	s.Targets[target.Name] = &TargetState{
-		Status: Waiting, Begun: map[string]time.Time{}, Done: map[string]bool{}, Handles: map[string]driver.Handle{},
+	if len(target.Steps) == 0 {
+		return fmt.Errorf("target %s has no steps", target.Name)
 	}
-	snapshots := 0
+	ts := &TargetState{Status: Waiting, Begun: map[string]time.Time{}, Done: map[string]bool{},
+		Handles: map[string]driver.Handle{}, Attempts: map[string]int{}}
+	s.Targets[target.Name] = ts
+	s.waves[w] = append(s.waves[w], member{target, ts})
+	snapshots, changing := 0, ""
 	for i, st := range target.Steps {
 		if st.Kind == plan.KindSnapshot {
 			snapshots++
 		}
 		if st.Changes && snapshots == 0 {
-			return fmt.Errorf("cannot use plan of %s: step %s changes its target and no snapshot stands before it", s.Plan.Rollout, st.ID)
+			return fmt.Errorf("step %s changes its target and no snapshot stands before it", st.ID)
+		}
+		if st.Changes && changing == "" {
+			changing = st.ID
+		}
+		if st.Kind == plan.KindSnapshot && changing != "" {
+			return fmt.Errorf("snapshot %s stands after %s, which changes its target", st.ID, changing)
 		}
 		if err := s.addStep(st.ID, place{wave: w, target: t, index: i}); err != nil {
 			return err
 		}
 	}
 	for i, st := range target.Undo {
+		for _, id := range st.Undoes {
+			if p, ok := s.steps[id]; !ok || p.undo || p.wave != w || p.target != t {
+				return fmt.Errorf("step %s undoes %q, which is no step of %s", st.ID, id, target.Name)
+			}
+		}
 		if err := s.addStep(st.ID, place{wave: w, target: t, index: i, undo: true}); err != nil {
 			return err
 		}
@@ -148,7 +186,7 @@ func (s *State) addTarget(w, t int) error {
 
 func (s *State) addStep(id string, p place) error {
 	if _, ok := s.steps[id]; ok || id == "" {
-		return fmt.Errorf("cannot use plan of %s: step %q stands in it twice or has no name", s.Plan.Rollout, id)
+		return fmt.Errorf("step %q stands in it twice or has no name", id)
 	}
 	s.steps[id] = p
 	return nil
@@ -252,14 +290,14 @@ func (s *State) Count() Counts {
 	return c
 }
 
-// Closed names the targets whose users are kept out at this moment, in plan order.
+// Closed names the targets whose users are kept out at this moment, or may be,
+// in plan order. A host alone has no users to keep out.
 func (s *State) Closed() []string {
 	var names []string
-	for w := range s.Plan.Waves {
-		for _, t := range s.Plan.Waves[w].Targets {
-			ts := s.Targets[t.Name]
-			if !ts.ClosedAt.IsZero() && ts.OpenedAt.IsZero() {
-				names = append(names, t.Name)
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			if m.closes() && !m.state.ClosedAt.IsZero() && m.state.OpenedAt.IsZero() {
+				names = append(names, m.plan.Name)
 			}
 		}
 	}
@@ -268,9 +306,16 @@ func (s *State) Closed() []string {
 
 // Handles returns a copy of the snapshots taken of a target, by instance.
 func (s *State) Handles(target string) map[string]driver.Handle {
-	handles := map[string]driver.Handle{}
-	for k, v := range s.Targets[target].Handles {
-		handles[k] = v
+	return maps.Clone(s.Targets[target].Handles)
+}
+
+// Attempt is how often a step was begun before and failed: 0 the first time.
+// It belongs to what the host knows a step by, so that a rollback asked for
+// again is not answered with the failure of the one before.
+func (s *State) Attempt(step string) int {
+	p, ok := s.steps[step]
+	if !ok || p.gate {
+		return 0
 	}
-	return handles
+	return s.waves[p.wave][p.target].state.Attempts[step]
 }

@@ -2,40 +2,24 @@ package rollout
 
 import (
 	"fmt"
-	"time"
-
-	"github.com/ncfleet/ncfleet/controller/plan"
 )
 
-var e0 time.Time // the zero instant
-
-func (s *State) applyGate(p place, e Event) error {
+func (s *State) applyGate(p place, e Event) {
 	w := &s.Waves[p.wave]
-	step := &s.Plan.Waves[p.wave].Gate[p.index]
 	if e.Kind == EventStepBegun {
-		if w.GateBegun[e.Step] || w.GateDone[e.Step] {
-			return fmt.Errorf("gate step %s starts a second time", e.Step)
-		}
 		w.GateBegun[e.Step] = true
-		return nil
-	}
-	if !w.GateBegun[e.Step] {
-		return fmt.Errorf("%s of %s, which does not run", e.Kind, e.Step)
+		return
 	}
 	delete(w.GateBegun, e.Step)
-	switch e.Kind {
-	case EventStepDone:
-		w.GateDone[e.Step] = true
-		return nil
-	case EventStepNever:
-		return nil
-	case EventStepFail, EventStepHeld, EventStepRefused:
-		w.GateDone[e.Step] = true
-		t := s.Targets[step.Target]
-		t.Status, t.Counted, t.Reason, t.SettledAt = Failed, true, e.Detail, e.At
-		return nil
+	if e.Kind == EventStepNever {
+		return
 	}
-	return fmt.Errorf("%s is no outcome of %s", e.Kind, e.Step)
+	w.GateDone[e.Step] = true
+	t := s.Targets[s.Plan.Waves[p.wave].Gate[p.index].Target]
+	// A target that an operator takes back meanwhile is judged by its rollback.
+	if e.Kind != EventStepDone && t.Status == Upgraded {
+		t.Status, t.Counted, t.Accepted, t.Reason, t.SettledAt = Failed, true, false, e.Detail, e.At
+	}
 }
 
 // halt looks whether the rollout must ask before anything new starts.
@@ -43,108 +27,92 @@ func (s *State) halt(e Event) {
 	if s.HaltReason != "" {
 		return
 	}
-	if f := s.Failures() - s.Accepted; f > 0 && s.Failures() > s.Plan.Policy.FailureBudget {
-		s.HaltReason = fmt.Sprintf("%d of %d targets failed, the failure budget is %d", s.Failures(), len(s.Targets), s.Plan.Policy.FailureBudget)
+	failures := s.Failures()
+	if failures > s.Accepted && failures > s.Plan.Policy.FailureBudget {
+		s.haltFor(fmt.Sprintf("%d of %d targets failed, the failure budget is %d", failures, len(s.Targets), s.Plan.Policy.FailureBudget), e)
+		return
 	}
-	for w := range s.Plan.Waves {
-		for i := range s.Plan.Waves[w].Targets {
-			name := s.Plan.Waves[w].Targets[i].Name
-			if t := s.Targets[name]; s.HaltReason == "" && t.Status == Failed && s.Failures() > s.Accepted {
-				s.HaltReason = fmt.Sprintf("%s needs a decision: %s", name, t.Reason)
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			if t := m.state; t.Status == Failed && !t.Accepted {
+				s.haltFor(fmt.Sprintf("%s needs a decision: %s", m.plan.Name, t.Reason), e)
+				return
 			}
 		}
 	}
-	if s.HaltReason != "" {
-		s.cancelPrepared("the rollout halted: "+s.HaltReason, e)
-	}
+}
+
+func (s *State) haltFor(reason string, e Event) {
+	s.HaltReason = reason
+	s.cancelPrepared("the rollout halted: "+reason, e)
 }
 
 // cancelPrepared takes back targets that were only prepared: their users never
 // noticed, and nothing new may be closed.
 func (s *State) cancelPrepared(reason string, e Event) {
-	for w := range s.Plan.Waves {
-		for i := range s.Plan.Waves[w].Targets {
-			target := &s.Plan.Waves[w].Targets[i]
-			t := s.Targets[target.Name]
-			if t.Status != Running || !t.ClosedAt.IsZero() || !s.hasClosed(target) {
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			t := m.state
+			if t.Status != Running || !t.ClosedAt.IsZero() || !m.hasClosed() {
 				continue
 			}
 			t.Reason = joinReasons(t.Reason, reason)
 			if t.Step != "" {
-				t.cancelled = true
+				t.Cancelled = true
 				continue
 			}
-			s.takeBack(t, target, e)
+			m.takeBack(e)
 		}
 	}
 }
 
 // cancelHeld takes back targets that wait, closed, for a decision.
 func (s *State) cancelHeld(e Event) {
-	for w := range s.Plan.Waves {
-		for i := range s.Plan.Waves[w].Targets {
-			target := &s.Plan.Waves[w].Targets[i]
-			if t := s.Targets[target.Name]; t.Status == Held {
-				s.takeBack(t, target, e)
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			if m.state.Status == Held {
+				m.takeBack(e)
 			}
 		}
 	}
 }
 
-// resume clears a pause or a halt: the operator accepts what failed so far.
-func (s *State) resume() {
-	s.Paused, s.HaltReason, s.Ended = false, "", ""
-	s.Accepted = s.Failures()
-	for w := range s.Waves {
-		if !s.Waves[w].SettledAt.IsZero() {
-			s.Waves[w].Excused = true
-		}
-	}
-}
-
-func (s *State) hasClosed(target *plan.Target) bool {
-	for _, st := range target.Steps {
-		if st.Phase == plan.PhaseClosed {
-			return true
-		}
-	}
-	return false
-}
-
-// settleWaves notes when the last target of a wave settled, and which waves
-// have passed their gate.
 func (s *State) settleWaves(e Event) {
-	for w := range s.Waves {
-		ws := &s.Waves[w]
-		settled, upgraded, failed := true, 0, 0
-		for i := range s.Plan.Waves[w].Targets {
-			t := s.Targets[s.Plan.Waves[w].Targets[i].Name]
-			settled = settled && t.Settled()
-			if t.Status == Upgraded {
-				upgraded++
-			}
-			if t.Status == Failed {
-				failed++
-			}
-		}
-		if !settled {
+	for w := range s.waves {
+		s.settleWave(w, e)
+	}
+}
+
+// settleWave notes when the last target of a wave settled, and whether the
+// wave has passed its gate.
+func (s *State) settleWave(w int, e Event) {
+	ws := &s.Waves[w]
+	upgraded, failed := 0, 0
+	for _, m := range s.waves[w] {
+		if !m.state.Settled() {
 			ws.SettledAt, ws.Passed = e0, false
-			continue
+			return
 		}
-		if ws.SettledAt.IsZero() {
-			ws.SettledAt = e.At
+		switch m.state.Status {
+		case Upgraded:
+			upgraded++
+		case Failed:
+			failed++
 		}
-		if upgraded == 0 && failed == 0 && s.HaltReason == "" && !s.Aborted && !ws.Excused && w+1 < len(s.Waves) {
-			s.HaltReason = fmt.Sprintf("no target of wave %s was upgraded; nothing is proved for the next wave", s.Plan.Waves[w].Name)
-		}
-		ws.Passed = s.gateDone(w)
+	}
+	if ws.SettledAt.IsZero() {
+		ws.SettledAt = e.At
+	}
+	ws.Passed = s.gateDone(w)
+	if upgraded == 0 && failed == 0 && s.HaltReason == "" && !s.Aborted && !ws.Excused && w+1 < len(s.Waves) {
+		s.haltFor(fmt.Sprintf("no target of wave %s was upgraded; nothing is proved for the next wave", s.Plan.Waves[w].Name), e)
 	}
 }
 
 // gateDone reports whether every upgraded target of the wave had its gate step.
 func (s *State) gateDone(w int) bool {
 	for _, g := range s.Plan.Waves[w].Gate {
-		if s.Targets[g.Target] != nil && s.Targets[g.Target].Status == Upgraded && !s.Waves[w].GateDone[g.ID] {
+		if s.Targets[g.Target].Status == Upgraded && !s.Waves[w].GateDone[g.ID] {
 			return false
 		}
 	}

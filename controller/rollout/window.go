@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -44,16 +45,24 @@ func onDay(days []string, d time.Weekday) bool {
 	if len(days) == 0 {
 		return true
 	}
-	short := [...]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-	for _, name := range days {
-		if name == short[d] {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(days, dayNames[d])
 }
+
+var dayNames = [...]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
 func clockTime(s string) (hour, minute int, ok bool) {
 	t, err := time.Parse("15:04", s)
 	return t.Hour(), t.Minute(), err == nil
+}
+
+// validWindow reports whether the window can ever be open.
+func validWindow(w plan.Window) bool {
+	_, _, from := clockTime(w.From)
+	_, _, to := clockTime(w.To)
+	for _, d := range w.Days {
+		if !slices.Contains(dayNames[:], d) {
+			return false
+		}
+	}
+	return from && to
 }
