@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -112,6 +113,9 @@ type Memory struct {
 	Rollout string
 	// Handles are the target's snapshots by instance, "" for the host's.
 	Handles map[string]driver.Handle
+	// Attempt is how often this step failed before an operator asked again: 0
+	// the first time. It makes another run on the host.
+	Attempt int
 }
 
 // Executor performs steps; it is safe for concurrent use.
@@ -230,7 +234,13 @@ func (w *work) prepare() (Outcome, bool) {
 }
 
 // id is the name of the step's detached run.
-func (w *work) id() string { return w.memory.Rollout + "/" + w.step.ID }
+func (w *work) id() string {
+	id := w.memory.Rollout + "/" + w.step.ID
+	if w.memory.Attempt > 0 {
+		id += "+" + strconv.Itoa(w.memory.Attempt)
+	}
+	return id
+}
 
 // lock takes the named lock and returns what gives it back.
 func (e *Executor) lock(name string) func() {
