@@ -61,6 +61,9 @@ type Fleet struct {
 	Hosts  []Host
 	Mirror string // URL of the release mirror; MirrorDir is its folder
 
+	// sameFolder is the name of the one folder that all hosts share, in a farm.
+	sameFolder string
+
 	binary string
 	cancel context.CancelFunc
 	ssh    []*sshServer

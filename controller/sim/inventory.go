@@ -25,7 +25,11 @@ func (f *Fleet) WriteInventory(path string) error {
 		fmt.Fprintf(&b, "    %-10s = { ssh = %d, web = %d, ring = %-12s site = %s }\n",
 			h.Name, h.SSHPort, webPort(h.URL), quoteHCL(h.Labels["ring"])+",", quoteHCL(h.Labels["site"]))
 	}
-	fmt.Fprintf(&b, inventoryHosts, quoteHCL(f.Dir+"/hosts"))
+	folder := "${local.folder}/${each.key}"
+	if f.sameFolder != "" {
+		folder = "${local.folder}/" + f.sameFolder
+	}
+	fmt.Fprintf(&b, inventoryHosts, quoteHCL(f.Dir+"/hosts"), folder, folder)
 	b.WriteString(f.rollout(RolloutMonthly, "Package updates, then the newest release of 29.",
 		"\n  # Updates within a major. MariaDB 10.6 → 10.11 is an upgrade: it waits until\n  # a rollout names it with upgrades = [\"mariadb\"].\n  system { level = \"update\" }\n",
 		"29", f.MirrorDir(), "push"))
@@ -74,12 +78,12 @@ host "cloud" {
   labels    = { ring = each.value.ring, site = each.value.site }
   packages  = "apt"
   snapshot  = "archive"
-  state_dir = "${local.folder}/${each.key}/state"
+  state_dir = "%s/state"
 
   ssh { port = each.value.ssh }
 
   nextcloud "main" {
-    path   = "${local.folder}/${each.key}/srv/nextcloud"
+    path   = "%s/srv/nextcloud"
     url    = "http://127.0.0.1:${each.value.web}"
     reload = ["systemctl", "reload", "php8.2-fpm.service"]
   }

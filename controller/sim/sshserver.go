@@ -34,6 +34,7 @@ type sshServer struct {
 	config   *ssh.ServerConfig
 	listener net.Listener
 	answer   answerer
+	met      func() // called for each connection, may be nil
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -72,6 +73,9 @@ func (s *sshServer) serve() {
 		if err != nil {
 			time.Sleep(50 * time.Millisecond) // out of descriptors: they come back
 			continue
+		}
+		if s.met != nil {
+			s.met()
 		}
 		s.mu.Lock()
 		s.conns[c] = struct{}{}
@@ -211,22 +215,26 @@ type shell struct {
 }
 
 func (s *shell) answer(line string, ch ssh.Channel, signals <-chan os.Signal) int {
+	return s.run(line, ch, ch, ch.Stderr(), signals)
+}
+
+func (s *shell) run(line string, in io.Reader, out, errs io.Writer, signals <-chan os.Signal) int {
 	argv := append(append([]string{}, s.confine...), "/bin/sh", "-c", line)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = s.dir, s.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = afterExit
-	cmd.Stdout, cmd.Stderr = ch, ch.Stderr()
+	cmd.Stdout, cmd.Stderr = out, errs
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		fmt.Fprintf(ch.Stderr(), "the simulated host cannot run a shell: %v\n", err)
+		fmt.Fprintf(errs, "the simulated host cannot run a shell: %v\n", err)
 		return 127
 	}
 	go func() {
-		io.Copy(stdin, ch)
+		io.Copy(stdin, in)
 		stdin.Close()
 	}()
 	ended := make(chan struct{})

@@ -24,14 +24,20 @@ const maxUpload = 64 << 20
 type web struct {
 	host     *hostConf
 	root     string
-	token    string // of the door, "" for the public side
 	override string // NC_maintenance
+	// A door has a token and the folder of its router; the public side neither.
+	token string
+	door  string
 }
 
 func (w *web) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	w.host.drag()
 	if w.token != "" && subtle.ConstantTimeCompare([]byte(w.token), []byte(in.Header.Get("X-NCFleet-Door"))) != 1 {
 		http.Error(out, "closed", http.StatusForbidden)
+		return
+	}
+	if w.door != "" && strings.HasPrefix(in.URL.Path, "/.ncfleet/") {
+		w.serveRouter(out, in)
 		return
 	}
 	name := path.Clean("/" + in.URL.Path)
@@ -51,6 +57,25 @@ func (w *web) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		s.serveDAV(out, in, strings.TrimPrefix(name, "/remote.php/dav/files/"))
 	default:
 		s.servePage(out, in, name)
+	}
+}
+
+// serveRouter answers what the gate's router answers beside the site.
+func (w *web) serveRouter(out http.ResponseWriter, in *http.Request) {
+	switch in.URL.Path {
+	case "/.ncfleet/state":
+		text, err := os.ReadFile(filepath.Join(w.door, "state"))
+		if err != nil {
+			http.Error(out, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		out.Write(text)
+	case "/.ncfleet/stop":
+		if err := os.WriteFile(filepath.Join(w.door, "sessions", "stop"), nil, 0o600); err != nil {
+			http.Error(out, err.Error(), http.StatusInternalServerError)
+		}
+	default:
+		http.NotFound(out, in)
 	}
 }
 
@@ -235,6 +260,7 @@ func (p *process) serveDoor(address, root, router string) int {
 	}
 	w := &web{host: p.host, root: root, override: p.getenv("NC_maintenance")}
 	if router != "" {
+		w.door = filepath.Dir(router)
 		if w.token = p.getenv("NCFLEET_DOOR"); w.token == "" {
 			p.complain("the router has no token in NCFLEET_DOOR\n")
 			return 1
