@@ -151,6 +151,10 @@ wait_closed() {
 	done
 }
 
+no_cron() {
+	quiet cron.php "$1" || fail "a background job (cron.php, pid $(processes cron.php | tr '\n' ' ')) of $P still runs after $1 s: try again when it ended"
+}
+
 main() {
 	parse "$@"
 	need_tree
@@ -159,7 +163,9 @@ main() {
 	if [ ! -f "$P/config/zz-ncfleet.config.php" ]; then
 		check_store
 		pause_cron
-		quiet cron.php 60 || fail "a background job (cron.php, pid $(processes cron.php | tr '\n' ' ')) of $P still runs after 60 s: try again when it ended"
+		# Users are still in: jobs may take their time. One of Nextcloud's own
+		# sleeps for up to three minutes.
+		no_cron 300
 	fi
 	mark close-begin
 	write_zz
@@ -169,6 +175,6 @@ main() {
 	wait_closed
 	# The reload also ends requests that began before the site was closed.
 	reload
-	quiet cron.php 60 || fail "a background job (cron.php, pid $(processes cron.php | tr '\n' ' ')) of $P still runs after 60 s: try again when it ended"
+	no_cron 60
 	mark close-end
 }

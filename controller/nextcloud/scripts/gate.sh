@@ -40,10 +40,10 @@ DOOR='' DOOR_PID='' PROBE_MADE=''
 # close_door ends PHP with its workers; they are a session of their own.
 close_door() {
 	if [ -n "$DOOR_PID" ]; then
-		kill -TERM -- "-$DOOR_PID" 2>/dev/null
+		kill -TERM "-$DOOR_PID" 2>/dev/null
 		i=0
-		while kill -0 -- "-$DOOR_PID" 2>/dev/null && [ "$i" -lt 30 ]; do pause 0.1; i=$((i + 1)); done
-		kill -KILL -- "-$DOOR_PID" 2>/dev/null
+		while kill -0 "-$DOOR_PID" 2>/dev/null && [ "$i" -lt 30 ]; do pause 0.1; i=$((i + 1)); done
+		kill -KILL "-$DOOR_PID" 2>/dev/null
 		DOOR_PID=''
 	fi
 	[ -z "$DOOR" ] || rm -rf "$DOOR"
@@ -72,7 +72,7 @@ open_door() {
 }
 
 door_once() {
-	rm -f "$SITE/door.pid"
+	rm -f "$SITE/door.pid" "$SITE/door.log"
 	# shellcheck disable=SC2016
 	(
 		cd "$P" || exit 1
@@ -89,7 +89,7 @@ door_once() {
 		if grep -q -a 'started' "$SITE/door.log" 2>/dev/null; then return 0; fi
 		if [ -n "$DOOR_PID" ] && ! kill -0 "$DOOR_PID" 2>/dev/null; then break; fi
 	done
-	kill -KILL -- "-$DOOR_PID" 2>/dev/null
+	kill -KILL "-$DOOR_PID" 2>/dev/null
 	return 1
 }
 

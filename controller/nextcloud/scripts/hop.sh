@@ -82,7 +82,9 @@ judge() {
 		return 0
 	fi
 	tell_log
-	why=$(grep -a -v -e '^$' "$SITE/upgrade.out" | tail -n 3 | tr '\n' ' ')$(tail -n 2 "$SITE/upgrade.err" | tr '\n' ' ')
+	# The last lines say that it failed; why stands above them.
+	why=$(grep -a -e 'Exception: ' -e 'Error: ' -e 'An exception occurred' -e '^This version of Nextcloud' "$SITE/upgrade.out" | head -n 2 | tr '\n' ' ' | cut -c 1-600)
+	[ -n "$why" ] || why=$(grep -a -v -e '^$' "$SITE/upgrade.out" | tail -n 3 | tr '\n' ' ')$(tail -n 2 "$SITE/upgrade.err" | tr '\n' ' ')
 	case $rc in
 	137 | 143 | 129) fail "occ upgrade in $P was killed (exit $rc) before it was complete: config.php says $CONFIG_VERSION, the code is $CODE_VERSION" ;;
 	0) fail "occ upgrade in $P ended without success: config.php says $CONFIG_VERSION, the code is $CODE_VERSION; it said: $why" ;;
