@@ -3,19 +3,22 @@
 // begins, so that a crash leaves nothing unknown.
 //
 // It is one SQLite file (write-ahead log, synchronous=FULL: a committed event
-// survives power loss). Events are appended and never changed. One process
-// writes at a time, by a lock whose message names the holder; readers need no
-// lock. It refuses to decide anything.
+// survives power loss). Events are appended and never changed; each carries a
+// sum over all before it, so that a changed byte is noticed and not believed.
+// One process writes at a time, by a lock whose message names the holder;
+// readers need no lock. It refuses to decide anything.
 package journal
 
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,7 +26,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+	"modernc.org/sqlite" // also the database/sql driver "sqlite"
 )
 
 // schema is version 1 of the file's layout; PRAGMA user_version tells it.
@@ -42,6 +45,7 @@ CREATE TABLE events (
   kind    TEXT NOT NULL,
   step    TEXT NOT NULL,
   event   BLOB NOT NULL,              -- JSON
+  sum     BLOB NOT NULL,              -- SHA-256 of the sum before it and this event
   PRIMARY KEY (rollout, seq)
 ) WITHOUT ROWID;
 CREATE TABLE requests (
@@ -82,11 +86,12 @@ func Open(dir string) (*Journal, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("cannot open journal: no %s: %w", path, err)
 	}
-	return open(dir)
+	return open(dir, path)
 }
 
-// OpenToWrite opens the journal as its one writer and creates it if needed.
-// The error is a *Locked when another process writes.
+// OpenToWrite opens the journal as its one writer, creates it if needed, and
+// looks through it for damage. The error is a *Locked when another process
+// writes.
 func OpenToWrite(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create journal directory: %w", err)
@@ -95,24 +100,72 @@ func OpenToWrite(dir string) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := open(dir)
+	path := filepath.Join(dir, FileName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(dir, path); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot create journal %s: %w", path, err), lock.Close())
+		}
+	}
+	j, err := open(dir, path)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	j.lock = lock
+	if err := j.sound(); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open journal %s: %w", path, err), j.Close())
+	}
 	return j, nil
 }
 
-func open(dir string) (*Journal, error) {
-	path := filepath.Join(dir, FileName)
-	dsn := "file:" + uriPath(path) + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_txlock=immediate"
-	db, err := sql.Open("sqlite", dsn)
+// create makes an empty journal beside its place and then puts it there whole:
+// a journal without its tables is never a new one, but one that was damaged.
+// Only its owner may read it, as it holds host names and snapshot handles.
+func create(dir, path string) error {
+	part := path + ".part"
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := connect(part)
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec("BEGIN IMMEDIATE;" + schema + "COMMIT;")
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func connect(path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+uriPath(path)+"?mode=rw&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+func open(dir, path string) (*Journal, error) {
+	db, err := connect(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open journal %s: %w", path, err)
 	}
-	db.SetMaxOpenConns(1)
 	j := &Journal{db: db, dir: dir}
-	if err := j.migrate(); err != nil {
+	if err := j.known(); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open journal %s: %w", path, err), db.Close())
 	}
 	return j, nil
@@ -132,19 +185,41 @@ func uriPath(path string) string {
 	return b.String()
 }
 
-func (j *Journal) migrate() error {
+// known refuses a file whose layout this ncfleet does not know.
+func (j *Journal) known() error {
 	var version int
 	if err := j.db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
-		return err
+		return damaged(err)
 	}
 	switch version {
-	case 0:
-		_, err := j.db.Exec("BEGIN IMMEDIATE;" + schema + "COMMIT;")
-		return err
 	case 1:
 		return nil
+	case 0:
+		return damaged(errors.New("it holds no tables"))
 	}
 	return fmt.Errorf("its layout is version %d, this ncfleet knows 1: use the newer ncfleet that wrote it", version)
+}
+
+// sound has SQLite look at every page.
+func (j *Journal) sound() error {
+	var found string
+	if err := j.db.QueryRow("PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return damaged(err)
+	}
+	if found != "ok" {
+		return damaged(errors.New(found))
+	}
+	return nil
+}
+
+// damaged adds what to do about a file that cannot be believed. What SQLite
+// could not do for another reason, a full disk say, is no damage.
+func damaged(err error) error {
+	const corrupt, notADatabase = 11, 26
+	if s := new(sqlite.Error); errors.As(err, &s) && s.Code()&0xff != corrupt && s.Code()&0xff != notADatabase {
+		return err
+	}
+	return fmt.Errorf("it is damaged: %w; put a copy of it back, or move it away to begin a new one", err)
 }
 
 // Close closes the file and gives the lock back.
@@ -231,8 +306,8 @@ func (j *Journal) Append(id string, e rollout.Event) (rollout.Event, error) {
 	if j.lock == nil {
 		return e, fmt.Errorf("cannot append to the journal: it is open for reading only")
 	}
-	var last int64
-	if err := j.db.QueryRow("SELECT coalesce(max(seq), 0) FROM events WHERE rollout = ?", id).Scan(&last); err != nil {
+	last, before, err := j.last(id)
+	if err != nil {
 		return e, fmt.Errorf("cannot append to the journal: %w", err)
 	}
 	if e.Seq != 0 && e.Seq != last+1 {
@@ -244,32 +319,78 @@ func (j *Journal) Append(id string, e rollout.Event) (rollout.Event, error) {
 	if err != nil {
 		return e, fmt.Errorf("cannot append event %d: %w", e.Seq, err)
 	}
-	_, err = j.db.Exec("INSERT INTO events (rollout, seq, at, kind, step, event) VALUES (?,?,?,?,?,?)",
-		id, e.Seq, e.At.UnixMilli(), string(e.Kind), e.Step, text)
+	_, err = j.db.Exec("INSERT INTO events (rollout, seq, at, kind, step, event, sum) VALUES (?,?,?,?,?,?,?)",
+		id, e.Seq, e.At.UnixMilli(), string(e.Kind), e.Step, text, chain(before, text))
 	if err != nil {
 		return e, fmt.Errorf("cannot append event %d: %w", e.Seq, err)
 	}
 	return e, nil
 }
 
+// last returns the sequence number and the sum of the last event.
+func (j *Journal) last(id string) (seq int64, sum []byte, err error) {
+	err = j.db.QueryRow("SELECT seq, sum FROM events WHERE rollout = ? ORDER BY seq DESC LIMIT 1", id).Scan(&seq, &sum)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, []byte(id), nil
+	}
+	return seq, sum, err
+}
+
+// chain is the sum of an event after the sum before it.
+func chain(before, text []byte) []byte {
+	h := sha256.New()
+	h.Write(before)
+	h.Write(text)
+	return h.Sum(nil)
+}
+
 // Events reads a rollout's events after the given sequence number, in order.
+// It refuses them all when one is missing or is not as it was written.
 func (j *Journal) Events(id string, after int64) ([]rollout.Event, error) {
-	rows, err := j.db.Query("SELECT event FROM events WHERE rollout = ? AND seq > ? ORDER BY seq", id, after)
+	list, err := j.events(id, after)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read events of %s: %w", id, err)
 	}
+	return list, nil
+}
+
+func (j *Journal) events(id string, after int64) ([]rollout.Event, error) {
+	sum := []byte(id)
+	if after > 0 {
+		err := j.db.QueryRow("SELECT sum FROM events WHERE rollout = ? AND seq = ?", id, after).Scan(&sum)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, damaged(err)
+		}
+	}
+	rows, err := j.db.Query("SELECT seq, event, sum FROM events WHERE rollout = ? AND seq > ? ORDER BY seq", id, after)
+	if err != nil {
+		return nil, damaged(err)
+	}
 	defer rows.Close()
 	var list []rollout.Event
-	for rows.Next() {
-		var text []byte
-		if err := rows.Scan(&text); err != nil {
-			return nil, fmt.Errorf("cannot read events of %s: %w", id, err)
+	for next := after + 1; rows.Next(); next++ {
+		var seq int64
+		var text, stored []byte
+		if err := rows.Scan(&seq, &text, &stored); err != nil {
+			return nil, damaged(err)
+		}
+		if seq != next {
+			return nil, damaged(fmt.Errorf("event %d follows %d", seq, next-1))
+		}
+		if sum = chain(sum, text); !bytes.Equal(sum, stored) {
+			return nil, damaged(fmt.Errorf("event %d is not as it was written", seq))
 		}
 		var e rollout.Event
 		if err := json.Unmarshal(text, &e); err != nil {
-			return nil, fmt.Errorf("cannot read an event of %s: %w", id, err)
+			return nil, damaged(fmt.Errorf("event %d: %w", seq, err))
 		}
 		list = append(list, e)
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, damaged(err)
+	}
+	return list, nil
 }

@@ -42,7 +42,7 @@ func takeLock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the journal: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(f); err != nil {
 		defer f.Close()
 		locked := &Locked{Path: path}
 		if text, rerr := io.ReadAll(io.LimitReader(f, 4096)); rerr == nil {
@@ -55,6 +55,17 @@ func takeLock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock the journal: %w", err)
 	}
 	return f, nil
+}
+
+// flock tries for a moment: Free holds the lock for an instant.
+func flock(f *os.File) (err error) {
+	for range 10 {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 func writeHolder(f *os.File) error {
@@ -80,4 +91,17 @@ func userName() string {
 		}
 	}
 	return fmt.Sprintf("uid %d", os.Getuid())
+}
+
+// Free reports whether no process writes the journal in dir at this moment.
+func Free(dir string) (bool, error) {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false, fmt.Errorf("cannot look at the journal's lock: %w", err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		return false, nil
+	}
+	return true, nil
 }
