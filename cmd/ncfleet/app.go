@@ -1,0 +1,223 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/ncfleet/ncfleet/controller/journal"
+	"github.com/ncfleet/ncfleet/controller/remote"
+	"github.com/ncfleet/ncfleet/inventory"
+)
+
+// app is one run of the program: its flags, its streams and what it opened.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	inventory []string
+	stateDir  string
+	vars      []string
+	output    string
+	noColor   bool
+	parallel  int
+
+	fleet *inventory.Fleet
+	mu    sync.Mutex
+	pool  *remote.Pool
+}
+
+func newApp() *app {
+	return &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+}
+
+// json reports whether data is wanted as JSON.
+func (a *app) json() bool { return a.output == "json" }
+
+// color reports whether w is a terminal that shows colour.
+func (a *app) color(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// width is the terminal's, 80 elsewhere.
+func (a *app) width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 {
+			return n
+		}
+	}
+	return 80
+}
+
+// paths are the inventory's files.
+func (a *app) paths() ([]string, error) {
+	if len(a.inventory) > 0 {
+		return a.inventory, nil
+	}
+	for _, p := range []string{"fleet.hcl", "fleet.hcl.json"} {
+		if _, err := os.Stat(p); err == nil {
+			return []string{p}, nil
+		}
+	}
+	found, err := filepath.Glob("*.hcl")
+	if err != nil || len(found) == 0 {
+		return nil, errors.New("no inventory here: give one with --inventory FILE, or write fleet.hcl (examples/small.hcl is a start)")
+	}
+	return []string{"."}, nil
+}
+
+// load reads the inventory once; problems are shown with their place.
+func (a *app) load() (*inventory.Fleet, error) {
+	if a.fleet != nil {
+		return a.fleet, nil
+	}
+	if a.output != "text" && a.output != "json" {
+		return nil, &exitCode{exitUsage, fmt.Sprintf("error: --output %q is neither text nor json", a.output)}
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return nil, err
+	}
+	vars := map[string]string{}
+	for _, v := range a.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok {
+			return nil, &exitCode{exitUsage, fmt.Sprintf("error: --var %s: write NAME=VALUE", v)}
+		}
+		vars[name] = value
+	}
+	fleet, diags := inventory.Load(paths, inventory.Options{Vars: vars, KnownDrivers: builtinNames()})
+	if len(diags) > 0 {
+		if err := diags.Render(a.stderr, a.color(a.stderr), a.width(a.stderr)); err != nil {
+			return nil, err
+		}
+	}
+	if diags.HasErrors() {
+		return nil, &exitCode{exitError, ""}
+	}
+	a.fleet = fleet
+	return fleet, nil
+}
+
+// state is the folder of journal and cache.
+func (a *app) state() (string, error) {
+	if a.stateDir != "" {
+		return a.stateDir, nil
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return "", err
+	}
+	dir := paths[0]
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	return filepath.Join(dir, ".ncfleet"), nil
+}
+
+// secret reads the value a reference points to.
+func secret(s inventory.Secret) (string, error) {
+	return inventory.ResolveSecret(s, os.LookupEnv, func(p string) ([]byte, error) {
+		f, err := os.Open(p)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(io.LimitReader(f, 1<<20))
+	})
+}
+
+// who names the operator for journals and leases.
+func who() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return name + "@" + host
+}
+
+// connect returns the pool of connections.
+func (a *app) connect() *remote.Pool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pool == nil {
+		a.pool = remote.NewPool(remote.Limits{})
+	}
+	return a.pool
+}
+
+// close ends all connections.
+func (a *app) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pool != nil {
+		_ = a.pool.Close() // connections go with the process; nothing depends on a clean end
+		a.pool = nil
+	}
+}
+
+// remoteConfig turns what the inventory says of a host into a connection.
+func remoteConfig(h *inventory.Host) remote.Config {
+	s := h.SSH
+	c := remote.Config{
+		Name: h.Name, Address: h.Address, Port: s.Port, User: s.User,
+		Keys: s.Keys, Certificates: s.Certificates, Agent: s.Agent,
+		KnownHosts: s.KnownHosts, HostKeys: s.HostKeys,
+		ConnectTimeout: s.ConnectTimeout, KeepaliveInterval: s.Keepalive,
+		Sudo: s.Sudo, StateDir: h.StateDir,
+	}
+	if len(c.KnownHosts) == 0 {
+		if home, err := os.UserHomeDir(); err == nil {
+			c.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
+		}
+	}
+	if c.User == "" {
+		if u, err := user.Current(); err == nil {
+			c.User = u.Username
+		}
+	}
+	if s.KeyPassphrase != "" {
+		c.Passphrase = func(string) (string, error) { return secret(s.KeyPassphrase) }
+	}
+	if s.SudoPassword != "" {
+		c.SudoPassword = func() (string, error) { return secret(s.SudoPassword) }
+	}
+	for _, j := range s.Jump {
+		jump := c
+		jump.Name, jump.Address, jump.Port, jump.User, jump.Jump = j.Address, j.Address, j.Port, j.User, nil
+		if jump.User == "" {
+			jump.User = c.User
+		}
+		c.Jump = append(c.Jump, jump)
+	}
+	return c
+}
+
+// codeOf is the one table from error to exit code.
+func codeOf(err error) int {
+	var locked *journal.Locked
+	switch {
+	case errors.As(err, &locked):
+		return exitLocked
+	case errors.Is(err, fs.ErrInvalid):
+		return exitUsage
+	}
+	return exitError
+}
+
+// now is the wall clock, in UTC and without a monotonic part, as stored.
+func now() time.Time { return time.Now().UTC().Round(0) }

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ncfleet/ncfleet/controller"
+	"github.com/ncfleet/ncfleet/controller/journal"
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/rollout"
+)
+
+func applyCommand(a *app) *cobra.Command {
+	var name string
+	var yes bool
+	c := &cobra.Command{
+		Use:   "apply [PLANFILE]",
+		Short: "carry out a plan in waves; without a file, plan first and ask",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var p plan.Plan
+			var err error
+			if len(args) == 1 {
+				p, err = a.readPlan(args[0])
+			} else {
+				p, err = a.planAndAsk(cmd.Context(), name, yes)
+			}
+			if errors.Is(err, errNothing) {
+				fmt.Fprintln(a.stdout, "nothing to do")
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return a.apply(cmd.Context(), p)
+		},
+	}
+	c.Flags().StringVar(&name, "rollout", "", "the rollout to plan when no file is given")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask (needed without a terminal)")
+	return c
+}
+
+// planAndAsk plans, shows and lets the operator decide.
+func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan, error) {
+	p, problems, err := a.plan(ctx, name)
+	if err != nil {
+		return p, err
+	}
+	var shown io.Writer = a.stdout
+	if a.json() {
+		shown = a.stderr // the data on stdout is the outcome
+	}
+	if err := report.Text(shown, &p, report.Options{Width: a.width(shown), Color: a.color(shown)}); err != nil {
+		return p, err
+	}
+	for _, pr := range problems {
+		fmt.Fprintf(a.stderr, "error: %s\n  %s\n  %s\n", pr.Summary, pr.Detail, pr.Remedy)
+	}
+	if len(problems) > 0 {
+		return p, &exitCode{exitError, ""}
+	}
+	if len(p.Waves) == 0 {
+		if len(p.Blocked) > 0 {
+			return p, &exitCode{exitError, "every target is blocked; nothing was done"}
+		}
+		return p, errNothing
+	}
+	if yes {
+		return p, nil
+	}
+	f, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return p, &exitCode{exitUsage, "error: apply asks before it starts, and there is no terminal; write --yes, or apply a plan file"}
+	}
+	fmt.Fprint(a.stderr, "\nCarry out this plan? Only \"yes\" starts it: ")
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != "yes" {
+		return p, &exitCode{exitError, "not started"}
+	}
+	return p, nil
+}
+
+// apply journals the plan under a new rollout and carries it out.
+func (a *app) apply(ctx context.Context, p plan.Plan) error {
+	dir, err := a.state()
+	if err != nil {
+		return err
+	}
+	j, err := journal.OpenToWrite(dir)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	if open, err := unfinished(j); err != nil {
+		return err
+	} else if open != "" {
+		return fmt.Errorf("rollout %s has not ended; go on with: ncfleet resume %s, or end it with: ncfleet abort %s", open, open, open)
+	}
+	created := now()
+	digest := plan.Digest(p)
+	id := fmt.Sprintf("%s-%s-%s", created.Format("20060102-150405"), p.Rollout, digest[:6])
+	if _, err := j.Create(id, created, p); err != nil {
+		return err
+	}
+	return a.carryOut(ctx, j, id, &p)
+}
+
+// unfinished returns the newest rollout if it has not ended.
+func unfinished(j *journal.Journal) (string, error) {
+	list, err := j.List()
+	if err != nil || len(list) == 0 {
+		return "", err
+	}
+	s, err := replay(j, list[0].ID)
+	if err != nil {
+		return "", err
+	}
+	if s.Ended == "" && !s.Started.IsZero() {
+		return list[0].ID, nil
+	}
+	return "", nil
+}
+
+// replay folds a rollout's journal.
+func replay(j *journal.Journal, id string) (*rollout.State, error) {
+	p, err := j.Plan(id)
+	if err != nil {
+		return nil, err
+	}
+	s, err := rollout.New(&p, windowZone(&p))
+	if err != nil {
+		return nil, err
+	}
+	events, err := j.Events(id, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		if err := s.Apply(e); err != nil {
+			return nil, fmt.Errorf("cannot replay rollout %s: %w", id, err)
+		}
+	}
+	return s, nil
+}
+
+// windowZone loads the window's time zone; the inventory has checked its name.
+func windowZone(p *plan.Plan) *time.Location {
+	if p.Policy.Window == nil {
+		return time.UTC
+	}
+	zone, err := time.LoadLocation(p.Policy.Window.Zone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// carryOut runs the loop over a journaled rollout and reports how it ended.
+func (a *app) carryOut(ctx context.Context, j *journal.Journal, id string, p *plan.Plan) error {
+	fleet, err := a.load()
+	if err != nil {
+		return err
+	}
+	w, err := a.open(fleet.Rollout(p.Rollout))
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	performer, err := w.performer(id)
+	if err != nil {
+		return err
+	}
+	var lines io.Writer = a.stdout
+	if a.json() {
+		lines = a.stderr
+	}
+	progress := report.NewProgress(lines, p, report.Options{Width: a.width(lines), Color: a.color(lines)})
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: progress,
+		Window: windowZone(p), Who: who(), Now: now})
+	if err != nil {
+		return err
+	}
+	ctx, drain, stop := a.interrupts(ctx, id)
+	defer stop()
+	verdict, err := c.Run(ctx, drain)
+	return a.ended(id, c.State(), verdict, err)
+}
+
+// interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
+// into a detach.
+func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-chan struct{}, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	drain := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			fmt.Fprintln(a.stderr, "\nfinishing what has begun; nothing new starts. Interrupt once more to leave at once.")
+			close(drain)
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case s := <-signals:
+			cancel(fmt.Errorf("interrupted twice (%s)", s))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, drain, func() { signal.Stop(signals); cancel(nil) }
+}
+
+// ended says how the rollout stands and gives the exit code. Instances that
+// are closed and that nothing will open are named loudest.
+func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err error) error {
+	unfinished := errors.Is(err, controller.ErrPaused) || errors.Is(err, controller.ErrDetached)
+	if err != nil && !unfinished {
+		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: ncfleet resume %s\n", err, id)
+		return a.closedOr(s, &exitCode{exitError, ""})
+	}
+	if rerr := a.reportOutcome(id, s, verdict); rerr != nil {
+		return rerr
+	}
+	if unfinished {
+		return a.closedOr(s, &exitCode{exitHalted, fmt.Sprintf("%v; go on with: ncfleet resume %s", err, id)})
+	}
+	switch verdict {
+	case rollout.Succeeded:
+		return a.closedOr(s, nil)
+	case rollout.Incomplete:
+		return a.closedOr(s, &exitCode{exitIncomplete, ""})
+	case rollout.Halted:
+		return a.closedOr(s, &exitCode{exitHalted, ""})
+	case rollout.Aborted:
+		return a.closedOr(s, &exitCode{exitAborted, ""})
+	}
+	return fmt.Errorf("unknown verdict %q", verdict)
+}
+
+// closedOr puts the instances that are still closed before any other result.
+func (a *app) closedOr(s *rollout.State, otherwise error) error {
+	closed := s.Closed()
+	if len(closed) == 0 {
+		return otherwise
+	}
+	text := fmt.Sprintf("CLOSED TO USERS: %s", strings.Join(closed, ", "))
+	for _, name := range closed {
+		if t := s.Targets[name]; t.Reason != "" {
+			text += fmt.Sprintf("\n  %s: %s", name, t.Reason)
+		}
+	}
+	return &exitCode{exitClosed, text}
+}
+
+func (a *app) reportOutcome(id string, s *rollout.State, verdict rollout.Verdict) error {
+	if a.json() {
+		return report.OutcomeJSON(a.stdout, id, s, verdict)
+	}
+	return report.OutcomeText(a.stdout, id, s, verdict)
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ncfleet/ncfleet/controller/drivers"
+	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/plugins/apt"
+	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/rpc"
+)
+
+// builtin is a driver that ncfleet serves by starting itself.
+type builtin struct {
+	kind driver.Kind
+	name string
+	make func() driver.Driver
+}
+
+var builtins = []builtin{
+	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
+}
+
+// The drivers used where an inventory names none.
+const (
+	defaultPackages = "apt"
+	defaultSnapshot = "archive"
+)
+
+func builtinNames() map[string][]string {
+	names := map[string][]string{}
+	for _, b := range builtins {
+		names[string(b.kind)] = append(names[string(b.kind)], b.name)
+	}
+	return names
+}
+
+// driverPath lists the folders where ncfleet-driver-NAME is looked for.
+func driverPath() []string {
+	var path []string
+	if v := os.Getenv("NCFLEET_DRIVER_PATH"); v != "" {
+		path = append(path, filepath.SplitList(v)...)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		path = append(path, filepath.Join(home, ".local", "lib", "ncfleet", "drivers"))
+	}
+	return append(path, "/usr/local/lib/ncfleet/drivers", "/usr/lib/ncfleet/drivers")
+}
+
+func builtinSources(l *drivers.Launcher) ([]drivers.Source, error) {
+	var sources []drivers.Source
+	for _, b := range builtins {
+		s, err := l.Builtin(b.name, b.kind, "driver", "serve", b.name)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
+}
+
+// lockPath is ncfleet.lock beside the inventory.
+func (a *app) lockPath() (string, error) {
+	state, err := a.state()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(filepath.Dir(state), drivers.LockName), nil
+}
+
+func driverCommand(a *app) *cobra.Command {
+	c := &cobra.Command{Use: "driver", Short: "list, pin and serve drivers"}
+	c.AddCommand(
+		&cobra.Command{Use: "serve NAME", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+			for _, b := range builtins {
+				if b.name == args[0] {
+					rpc.Serve(b.make())
+					return nil
+				}
+			}
+			return fmt.Errorf("cannot serve driver %q: it is not built in", args[0])
+		}},
+		&cobra.Command{Use: "list", Short: "the drivers that the inventory uses, and where they come from", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.listDrivers() }},
+		&cobra.Command{Use: "lock", Short: "accept the drivers as they are now: write their checksums to ncfleet.lock", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.lockDrivers(cmd) }},
+		&cobra.Command{Use: "verify", Short: "check the drivers against ncfleet.lock", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyDrivers() }},
+	)
+	return c
+}
+
+// usedDrivers are the drivers of the inventory: declared, named by a host, or default.
+func usedDrivers(f *inventory.Fleet) []inventory.Driver {
+	seen := map[string]bool{}
+	var list []inventory.Driver
+	add := func(d inventory.Driver) {
+		if d.Name != "" && !seen[d.Kind+" "+d.Name] {
+			seen[d.Kind+" "+d.Name] = true
+			list = append(list, d)
+		}
+	}
+	for _, d := range f.Drivers {
+		add(d)
+	}
+	for i := range f.Hosts {
+		add(inventory.Driver{Kind: string(driver.KindPackages), Name: packagesOf(&f.Hosts[i])})
+		add(inventory.Driver{Kind: string(driver.KindSnapshot), Name: snapshotOf(&f.Hosts[i])})
+	}
+	return list
+}
+
+func packagesOf(h *inventory.Host) string {
+	if h.Packages != "" {
+		return h.Packages
+	}
+	return defaultPackages
+}
+
+func snapshotOf(h *inventory.Host) string {
+	if h.Snapshot != "" {
+		return h.Snapshot
+	}
+	return defaultSnapshot
+}
+
+// sources finds the executables of the inventory's drivers, unpinned.
+func (a *app) sources(l *drivers.Launcher) ([]drivers.Source, []inventory.Driver, error) {
+	fleet, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	own, err := builtinSources(l)
+	if err != nil {
+		return nil, nil, err
+	}
+	used := usedDrivers(fleet)
+	var found []drivers.Source
+	for _, d := range used {
+		s, err := drivers.Find(d.Name, driver.Kind(d.Kind), driverPath(), own)
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, s)
+	}
+	return found, used, nil
+}
+
+func (a *app) listDrivers() error {
+	sources, _, err := a.sources(drivers.NewLauncher(drivers.Options{}))
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "KIND\tNAME\tFROM")
+	for _, s := range sources {
+		from := s.Path
+		if s.Builtin {
+			from = "built in"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Kind, s.Name, from)
+	}
+	return w.Flush()
+}
+
+func (a *app) lockDrivers(cmd *cobra.Command) error {
+	l := drivers.NewLauncher(drivers.Options{})
+	sources, _, err := a.sources(l)
+	if err != nil {
+		return err
+	}
+	path, err := a.lockPath()
+	if err != nil {
+		return err
+	}
+	lock, err := drivers.ReadLock(path)
+	if err != nil {
+		return err
+	}
+	pinned := 0
+	for _, s := range sources {
+		if s.Builtin {
+			continue
+		}
+		entry, _, err := l.Inspect(cmd.Context(), s)
+		if err != nil {
+			return err
+		}
+		lock.Put(entry)
+		pinned++
+		fmt.Fprintf(a.stdout, "%s %s %s from %s\n", entry.Kind, entry.Name, entry.Version, entry.Source)
+	}
+	if err := lock.Write(path); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s: %d driver(s) pinned; built-in drivers are pinned to ncfleet itself\n", path, pinned)
+	return nil
+}
+
+func (a *app) verifyDrivers() error {
+	sources, _, err := a.sources(drivers.NewLauncher(drivers.Options{}))
+	if err != nil {
+		return err
+	}
+	path, err := a.lockPath()
+	if err != nil {
+		return err
+	}
+	lock, err := drivers.ReadLock(path)
+	if err != nil {
+		return err
+	}
+	var bad []string
+	for _, s := range sources {
+		if err := lock.Verify(s); err != nil {
+			bad = append(bad, err.Error())
+		}
+	}
+	if len(bad) > 0 {
+		return &exitCode{exitError, strings.Join(bad, "\n")}
+	}
+	fmt.Fprintf(a.stdout, "%d driver(s) as accepted\n", len(sources))
+	return nil
+}

@@ -1,0 +1,370 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ncfleet/ncfleet/controller/drivers"
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/release"
+	"github.com/ncfleet/ncfleet/controller/remote"
+	"github.com/ncfleet/ncfleet/controller/survey"
+	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// world is what planning and applying reach outside this process: hosts,
+// drivers, and the release source of one rollout.
+type world struct {
+	app     *app
+	fleet   *inventory.Fleet
+	rollout *inventory.Rollout
+	set     *drivers.Set
+	source  *release.Source
+	pool    *remote.Pool
+}
+
+// open starts what a rollout needs. The caller closes it.
+func (a *app) open(rollout *inventory.Rollout) (*world, error) {
+	fleet, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	set, err := a.driverSet()
+	if err != nil {
+		return nil, err
+	}
+	state, err := a.state()
+	if err != nil {
+		return nil, err
+	}
+	w := &world{app: a, fleet: fleet, rollout: rollout, set: set, pool: a.connect()}
+	if rollout != nil && rollout.Core.To != "" {
+		w.source = &release.Source{Location: rollout.Core.Source, Cache: filepath.Join(state, "releases"),
+			Integrity: rollout.Core.Integrity, Keyring: rollout.Core.Keyring}
+	}
+	return w, nil
+}
+
+func (w *world) close() error {
+	err := w.set.Close()
+	w.app.close()
+	return err
+}
+
+// driverSet declares the inventory's drivers, pinned and with checked configuration.
+func (a *app) driverSet() (*drivers.Set, error) {
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	l := drivers.NewLauncher(drivers.Options{Log: log})
+	sources, used, err := a.sources(l)
+	if err != nil {
+		return nil, err
+	}
+	path, err := a.lockPath()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := drivers.ReadLock(path)
+	if err != nil {
+		return nil, err
+	}
+	set := drivers.NewSet(l)
+	for i, s := range sources {
+		if s, err = lock.Pin(s); err != nil {
+			return nil, err
+		}
+		config, err := a.driverConfig(l, s, used[i])
+		if err != nil {
+			return nil, err
+		}
+		if err := set.Add(s, config); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+// driverConfig checks a driver block against the schema that the driver itself
+// declares; problems point into the operator's file.
+func (a *app) driverConfig(l *drivers.Launcher, s drivers.Source, d inventory.Driver) (driver.Config, error) {
+	schema, err := schemaOf(l, s)
+	if err != nil {
+		return nil, err
+	}
+	block := map[string]any{}
+	for name, v := range d.Config {
+		if ref, ok := v.(inventory.Secret); ok {
+			text, err := secret(ref)
+			if err != nil {
+				return nil, fmt.Errorf("driver %q %q, %s: %w", d.Kind, d.Name, name, err)
+			}
+			v = text
+		}
+		block[name] = v
+	}
+	problems := drivers.CheckConfig(schema, block)
+	if len(problems) == 0 {
+		return drivers.CompleteConfig(schema, block)
+	}
+	var lines []string
+	for _, p := range problems {
+		at := d.Range
+		if r, ok := d.Ranges[p.Attribute]; ok {
+			at = r
+		}
+		lines = append(lines, fmt.Sprintf("%s:%d,%d: driver %q %q: %s", at.File, at.Line, at.Col, d.Kind, d.Name, p.Summary+": "+p.Detail))
+	}
+	return nil, errors.New(strings.Join(lines, "\n"))
+}
+
+func schemaOf(l *drivers.Launcher, s drivers.Source) (driver.Schema, error) {
+	if s.Builtin {
+		for _, b := range builtins {
+			if b.name == s.Name && b.kind == s.Kind {
+				info, err := b.make().Info(context.Background())
+				return info.Schema, err
+			}
+		}
+	}
+	_, info, err := l.Inspect(context.Background(), s)
+	return info.Schema, err
+}
+
+// host returns the connection to a host of the inventory.
+func (w *world) host(name string) (*remote.Host, *inventory.Host, error) {
+	h := w.fleet.Host(name)
+	if h == nil {
+		return nil, nil, fmt.Errorf("cannot reach %s: the inventory has no host of that name", name)
+	}
+	return w.pool.Host(remoteConfig(h)), h, nil
+}
+
+// request says what a survey of one host must find out for the rollout.
+func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error) {
+	r := survey.Request{Host: *h, Remote: w.pool.Host(remoteConfig(h)), Now: now, Paths: []string{h.StateDir}}
+	if w.rollout == nil {
+		return r, nil
+	}
+	if s := w.rollout.System; s.Level != "" && s.Level != "none" || len(s.Upgrades) > 0 {
+		pm, err := w.set.PackageManager(packagesOf(h))
+		if err != nil {
+			return r, err
+		}
+		r.Packages = pm
+		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades}
+	}
+	if w.rollout.Core.To != "" {
+		r.SetupChecks = w.rollout.Gate.SetupChecks != "off"
+		if w.rollout.Core.Transfer == "fetch" {
+			r.Downloads = append(r.Downloads, w.rollout.Core.Source)
+		}
+	}
+	r.AppStore = w.rollout.Apps.Update == "all"
+	return r, nil
+}
+
+// survey asks all of the rollout's hosts, each at most surveyLimit long, and
+// gives connections back: memory is for connected hosts only.
+func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[string]plan.Facts, error) {
+	var requests []survey.Request
+	for _, name := range hosts {
+		h := w.fleet.Host(name)
+		if h == nil {
+			return nil, fmt.Errorf("cannot survey %s: the inventory has no host of that name", name)
+		}
+		r, err := w.request(h, refresh)
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, r)
+	}
+	list := survey.Many(ctx, requests, w.app.parallel, func(ctx context.Context, r survey.Request) plan.Facts {
+		ctx, cancel := context.WithTimeout(ctx, surveyLimit)
+		defer cancel()
+		f := survey.Take(ctx, r)
+		if len(requests) > w.app.parallel {
+			if h, ok := r.Remote.(*remote.Host); ok {
+				_ = h.Disconnect() // it is dialled again when needed
+			}
+		}
+		return f
+	})
+	facts := make(map[string]plan.Facts, len(list))
+	for _, f := range list {
+		facts[f.Host] = f
+	}
+	return facts, nil
+}
+
+// surveyLimit bounds one host's survey; its parts have shorter limits.
+const surveyLimit = 20 * time.Minute
+
+// coverage asks the snapshot drivers what they would capture.
+func (w *world) coverage(ctx context.Context, facts map[string]plan.Facts) (map[string]driver.Coverage, error) {
+	subjects := plan.Subjects(w.fleet, w.rollout, facts)
+	out := make(map[string]driver.Coverage, len(subjects))
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(w.app.parallel, 1))
+	for name, s := range subjects {
+		g.Go(func() error {
+			conn, h, err := w.host(s.Host)
+			if err != nil {
+				return err
+			}
+			snap, err := w.set.Snapshotter(snapshotOf(h))
+			if err != nil {
+				return err
+			}
+			c, err := snap.Cover(ctx, s, conn)
+			if err != nil {
+				c = driver.Coverage{BytesFree: -1, BytesNeed: -1}
+				for _, p := range s.Places {
+					c.Missing = append(c.Missing, driver.Hole{Place: p, Reason: err.Error()})
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[name] = c
+			return nil
+		})
+	}
+	return out, g.Wait()
+}
+
+// compiled lets the package drivers turn each host's selection into command lines.
+func (w *world) compiled(ctx context.Context, facts map[string]plan.Facts) (map[string]driver.Commands, error) {
+	out := map[string]driver.Commands{}
+	for name, f := range facts {
+		if f.Packages == nil {
+			continue
+		}
+		selection := plan.SelectPackages(w.rollout.System, *f.Packages)
+		if len(selection.Changes) == 0 {
+			continue
+		}
+		pm, err := w.set.PackageManager(packagesOf(w.fleet.Host(name)))
+		if err != nil {
+			return nil, err
+		}
+		c, err := pm.Compile(ctx, selection)
+		if err != nil {
+			return nil, fmt.Errorf("cannot compile the packages of %s: %w", name, err)
+		}
+		out[name] = c
+	}
+	return out, nil
+}
+
+// releases lists what the source offers between the oldest version seen and
+// the goal; why is set when the source cannot be read.
+func (w *world) releases(ctx context.Context, facts map[string]plan.Facts) (list []plan.Release, why string) {
+	if w.source == nil {
+		return nil, ""
+	}
+	lowest, goal := 1<<30, 0
+	for _, f := range facts {
+		for _, i := range f.Instances {
+			if !i.Code.Zero() {
+				lowest = min(lowest, i.Code.Major())
+			}
+		}
+	}
+	if v, err := nextcloud.ParseGoal(w.rollout.Core.To); err == nil {
+		goal = v.Version.Major()
+	}
+	list, err := w.source.List(ctx, func(v nextcloud.Version) bool { return v.Major() >= lowest && v.Major() <= goal })
+	if err != nil {
+		return nil, err.Error()
+	}
+	return list, ""
+}
+
+// catalogue reads the app catalogue that the rollout names, in the form of the
+// app store's apps.json.
+func (w *world) catalogue(ctx context.Context) (map[string][]plan.AppRelease, error) {
+	place := w.rollout.Apps.Catalogue
+	if place == "" {
+		return nil, nil
+	}
+	text, err := readPlace(ctx, place)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the app catalogue %s: %w", place, err)
+	}
+	var apps []struct {
+		ID       string `json:"id"`
+		Releases []struct {
+			Version  string `json:"version"`
+			Nightly  bool   `json:"isNightly"`
+			Platform string `json:"rawPlatformVersionSpec"`
+			PHP      string `json:"rawPhpVersionSpec"`
+		} `json:"releases"`
+	}
+	if err := json.Unmarshal(text, &apps); err != nil {
+		return nil, fmt.Errorf("cannot read the app catalogue %s: %w", place, err)
+	}
+	out := make(map[string][]plan.AppRelease, len(apps))
+	for _, app := range apps {
+		for _, r := range app.Releases {
+			minNC, maxNC := specBounds(r.Platform)
+			minPHP, maxPHP := specBounds(r.PHP)
+			out[app.ID] = append(out[app.ID], plan.AppRelease{Version: r.Version, MinNextcloud: minNC, MaxNextcloud: maxNC,
+				MinPHP: minPHP, MaxPHP: maxPHP, Nightly: r.Nightly})
+		}
+	}
+	return out, nil
+}
+
+// specBounds reads the app store's version specs, ">=28 <=30" or "*".
+func specBounds(spec string) (low, high string) {
+	for _, f := range strings.Fields(strings.ReplaceAll(spec, ",", " ")) {
+		if v, ok := strings.CutPrefix(f, ">="); ok {
+			low = v
+		}
+		if v, ok := strings.CutPrefix(f, "<="); ok {
+			high = v
+		}
+	}
+	return low, high
+}
+
+// readPlace reads a file or URL of at most 256 MiB.
+func readPlace(ctx context.Context, place string) ([]byte, error) {
+	const limit = 256 << 20
+	if !strings.HasPrefix(place, "http://") && !strings.HasPrefix(place, "https://") {
+		f, err := os.Open(place)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(io.LimitReader(f, limit))
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answered %s", resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, limit))
+}

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ncfleet/ncfleet/controller/journal"
+	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/rollout"
+)
+
+// answerLimit is how long pause, abort and approve wait for a running
+// controller to take the request.
+const answerLimit = 5 * time.Second
+
+// pick returns the rollout named by the arguments, or the newest.
+func pick(j *journal.Journal, args []string) (string, error) {
+	list, err := j.List()
+	if err != nil {
+		return "", err
+	}
+	if len(list) == 0 {
+		return "", errors.New("the journal holds no rollout yet")
+	}
+	if len(args) == 0 {
+		return list[0].ID, nil
+	}
+	for _, e := range list {
+		if e.ID == args[0] {
+			return e.ID, nil
+		}
+	}
+	return "", fmt.Errorf("the journal holds no rollout %q; see: ncfleet status --all", args[0])
+}
+
+func (a *app) read() (*journal.Journal, error) {
+	dir, err := a.state()
+	if err != nil {
+		return nil, err
+	}
+	return journal.Open(dir)
+}
+
+func statusCommand(a *app) *cobra.Command {
+	var all bool
+	c := &cobra.Command{Use: "status [ROLLOUT-ID]", Short: "how a rollout stands: read from the journal", Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			j, err := a.read()
+			if err != nil {
+				return err
+			}
+			defer j.Close()
+			if all {
+				list, err := j.List()
+				if err != nil {
+					return err
+				}
+				for _, e := range list {
+					fmt.Fprintf(a.stdout, "%s  %s  %s\n", e.ID, e.Created.Format(time.RFC3339), e.Name)
+				}
+				return nil
+			}
+			id, err := pick(j, args)
+			if err != nil {
+				return err
+			}
+			s, err := replay(j, id)
+			if err != nil {
+				return err
+			}
+			if err := a.reportOutcome(id, s, s.Ended); err != nil {
+				return err
+			}
+			if s.Ended == "" {
+				if d := s.Next(now()); !a.json() {
+					for _, w := range d.Waits {
+						fmt.Fprintln(a.stdout, w)
+					}
+				}
+				return nil
+			}
+			return a.closedOr(s, nil)
+		}}
+	c.Flags().BoolVar(&all, "all", false, "list all rollouts of the journal")
+	return c
+}
+
+func logCommand(a *app) *cobra.Command {
+	var target string
+	c := &cobra.Command{Use: "log [ROLLOUT-ID]", Short: "every event of a rollout, oldest first", Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			j, err := a.read()
+			if err != nil {
+				return err
+			}
+			defer j.Close()
+			id, err := pick(j, args)
+			if err != nil {
+				return err
+			}
+			events, err := j.Events(id, 0)
+			if err != nil {
+				return err
+			}
+			return report.Log(a.stdout, events, target, a.json())
+		}}
+	c.Flags().StringVar(&target, "target", "", "this target only")
+	return c
+}
+
+// ask leaves a request and waits a little for a running controller to answer.
+func (a *app) ask(id string, e rollout.Event) (taken bool, err error) {
+	j, err := a.read()
+	if err != nil {
+		return false, err
+	}
+	defer j.Close()
+	s, err := replay(j, id)
+	if err != nil {
+		return false, err
+	}
+	if err := s.Allows(e); err != nil {
+		return false, err
+	}
+	e.At, e.Who = now(), who()
+	request, err := j.Ask(id, e)
+	if err != nil {
+		return false, err
+	}
+	for until := time.Now().Add(answerLimit); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+		taken, refusal, err := j.Answer(request)
+		if err != nil {
+			return false, err
+		}
+		if taken && refusal != "" {
+			return true, errors.New(refusal)
+		}
+		if taken {
+			return true, nil
+		}
+		if free, err := a.free(); err == nil && free {
+			return false, nil
+		}
+	}
+	return false, nil
+}
+
+// free reports whether no controller writes the journal.
+func (a *app) free() (bool, error) {
+	dir, err := a.state()
+	if err != nil {
+		return false, err
+	}
+	return journal.Free(dir)
+}
+
+// request builds a verb that only leaves a request.
+func requestCommand(a *app, use, short string, event func(args []string) rollout.Event, args cobra.PositionalArgs) *cobra.Command {
+	var id, reason string
+	c := &cobra.Command{Use: use, Short: short, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
+		j, err := a.read()
+		if err != nil {
+			return err
+		}
+		var names []string
+		if id != "" {
+			names = append(names, id)
+		}
+		rolloutID, err := pick(j, names)
+		j.Close()
+		if err != nil {
+			return err
+		}
+		e := event(args)
+		e.Detail = reason
+		taken, err := a.ask(rolloutID, e)
+		if err != nil {
+			return err
+		}
+		if taken {
+			fmt.Fprintf(a.stdout, "%s: %s\n", rolloutID, e.Kind)
+			return nil
+		}
+		fmt.Fprintf(a.stdout, "%s: noted; no controller runs at this moment, it counts from: ncfleet resume %s\n", rolloutID, rolloutID)
+		return nil
+	}}
+	c.Flags().StringVar(&id, "id", "", "the rollout (default: the newest)")
+	c.Flags().StringVar(&reason, "reason", "", "why, for the journal")
+	return c
+}
+
+func pauseCommand(a *app) *cobra.Command {
+	return requestCommand(a, "pause", "start nothing new; what has begun finishes",
+		func([]string) rollout.Event { return rollout.Event{Kind: rollout.EventPaused} }, cobra.NoArgs)
+}
+
+func abortCommand(a *app) *cobra.Command {
+	return requestCommand(a, "abort", "end the rollout; what is closed finishes or rolls back, what was only prepared is taken back",
+		func([]string) rollout.Event { return rollout.Event{Kind: rollout.EventAborted} }, cobra.NoArgs)
+}
+
+func approveCommand(a *app) *cobra.Command {
+	var wave bool
+	c := requestCommand(a, "approve TARGET", "let a held target go on, accept one that failed after opening, or (--wave) let a wave start",
+		func(args []string) rollout.Event {
+			if wave {
+				return rollout.Event{Kind: rollout.EventApproved, Wave: args[0]}
+			}
+			return rollout.Event{Kind: rollout.EventApproved, Target: args[0]}
+		}, cobra.ExactArgs(1))
+	c.Flags().BoolVar(&wave, "wave", false, "the name is a wave's")
+	return c
+}
+
+func resumeCommand(a *app) *cobra.Command {
+	return &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.goOn(cmd, args, func(s *rollout.State) *rollout.Event {
+				if s.Paused || s.HaltReason != "" || s.Ended == rollout.Halted {
+					return &rollout.Event{Kind: rollout.EventResumed}
+				}
+				return nil
+			})
+		}}
+}
+
+func rollbackCommand(a *app) *cobra.Command {
+	var id, reason string
+	var accept bool
+	c := &cobra.Command{Use: "rollback TARGET", Short: "take one target back to its snapshot", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var names []string
+			if id != "" {
+				names = append(names, id)
+			}
+			e := rollout.Event{Kind: rollout.EventRollback, Target: args[0], Detail: reason}
+			return a.goOn(cmd, names, func(s *rollout.State) *rollout.Event {
+				if t := s.Targets[args[0]]; t != nil && !t.OpenedAt.IsZero() && !accept {
+					return nil
+				}
+				return &e
+			}, func(s *rollout.State) error {
+				t := s.Targets[args[0]]
+				if t != nil && !t.OpenedAt.IsZero() && !accept {
+					return &exitCode{exitUsage, fmt.Sprintf("users of %s were let in at %s: everything they wrote since then in its database will be lost (files stay on disk).\nIf that is what you want: ncfleet rollback %s --accept-loss",
+						args[0], t.OpenedAt.Format(time.RFC3339), args[0])}
+				}
+				return nil
+			})
+		}}
+	c.Flags().StringVar(&id, "id", "", "the rollout (default: the newest)")
+	c.Flags().StringVar(&reason, "reason", "asked by an operator", "why, for the journal")
+	c.Flags().BoolVar(&accept, "accept-loss", false, "roll back although users were let in")
+	return c
+}
+
+// goOn hands an event to the running controller, or carries the rollout on in
+// this process when none runs.
+func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State) *rollout.Event, checks ...func(*rollout.State) error) error {
+	dir, err := a.state()
+	if err != nil {
+		return err
+	}
+	r, err := journal.Open(dir)
+	if err != nil {
+		return err
+	}
+	id, err := pick(r, args)
+	if err != nil {
+		return errors.Join(err, r.Close())
+	}
+	s, err := replay(r, id)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	for _, check := range checks {
+		if err := check(s); err != nil {
+			return err
+		}
+	}
+	e := event(s)
+	if e != nil {
+		taken, err := a.ask(id, *e)
+		if err != nil {
+			return err
+		}
+		if taken {
+			fmt.Fprintf(a.stdout, "%s: %s\n", id, e.Kind)
+			return nil
+		}
+	}
+	j, err := journal.OpenToWrite(dir)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	p, err := j.Plan(id)
+	if err != nil {
+		return err
+	}
+	if err := a.fits(&p); err != nil {
+		return err
+	}
+	return a.carryOut(cmd.Context(), j, id, &p)
+}

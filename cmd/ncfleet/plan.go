@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/inventory"
+)
+
+func validateCommand(a *app) *cobra.Command {
+	return &cobra.Command{Use: "validate", Short: "check the inventory; contacts no host", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			fleet, err := a.load()
+			if err != nil {
+				return err
+			}
+			instances := 0
+			for _, h := range fleet.Hosts {
+				instances += len(h.Instances)
+			}
+			fmt.Fprintf(a.stdout, "%d hosts, %d instances, %d rollouts: valid\n", len(fleet.Hosts), instances, len(fleet.Rollouts))
+			return nil
+		}}
+}
+
+func surveyCommand(a *app) *cobra.Command {
+	var rollout string
+	var quiet bool
+	c := &cobra.Command{Use: "survey [HOST …]", Short: "ask hosts what they are; changes nothing, prints JSON",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fleet, err := a.load()
+			if err != nil {
+				return err
+			}
+			var r *inventory.Rollout
+			if rollout != "" {
+				if r, err = pickRollout(fleet, rollout); err != nil {
+					return err
+				}
+			}
+			if len(args) == 0 {
+				for _, h := range fleet.Hosts {
+					args = append(args, h.Name)
+				}
+			}
+			return a.survey(cmd.Context(), r, args, quiet)
+		}}
+	c.Flags().StringVar(&rollout, "rollout", "", "ask what this rollout would need")
+	c.Flags().BoolVar(&quiet, "quiet", false, "count only")
+	return c
+}
+
+func (a *app) survey(ctx context.Context, r *inventory.Rollout, hosts []string, quiet bool) error {
+	w, err := a.open(r)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	facts, err := w.survey(ctx, hosts, false)
+	if err != nil {
+		return err
+	}
+	unreachable := 0
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	for _, name := range hosts {
+		f := facts[name]
+		if f.Unreachable != "" {
+			unreachable++
+			fmt.Fprintf(a.stderr, "%s: %s\n", name, f.Unreachable)
+		}
+		if quiet {
+			continue
+		}
+		if err := enc.Encode(f); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.stderr, "%d hosts surveyed, %d unreachable\n", len(hosts), unreachable)
+	if unreachable > 0 {
+		return &exitCode{exitError, ""}
+	}
+	return nil
+}
+
+// pickRollout finds a rollout by name; "" means the only one.
+func pickRollout(f *inventory.Fleet, name string) (*inventory.Rollout, error) {
+	if name == "" && len(f.Rollouts) == 1 {
+		return &f.Rollouts[0], nil
+	}
+	if r := f.Rollout(name); r != nil {
+		return r, nil
+	}
+	var names []string
+	for _, r := range f.Rollouts {
+		names = append(names, r.Name)
+	}
+	if name == "" {
+		return nil, &exitCode{exitUsage, "error: name a rollout; the inventory has: " + strings.Join(names, ", ")}
+	}
+	return nil, fmt.Errorf("the inventory has no rollout %q; it has: %s", name, strings.Join(names, ", "))
+}
+
+func planCommand(a *app) *cobra.Command {
+	var file, target string
+	c := &cobra.Command{
+		Use:   "plan [ROLLOUT]",
+		Short: "survey the hosts and decide everything; changes nothing",
+		Long:  "plan surveys the hosts and decides the whole rollout: every target, wave and step. It changes nothing.\nExit code 0: nothing to do, 2: there is something to do, 1: a target is blocked or an error came up.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			if err := a.showPlan(p, problems, target); err != nil {
+				return err
+			}
+			if file != "" {
+				if err := writePlan(file, p); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stderr, "plan written to %s; carry it out with: ncfleet apply %s\n", file, file)
+			}
+			return planExit(p, problems)
+		},
+	}
+	c.Flags().StringVarP(&file, "out", "o", "", "write the plan to FILE, for apply")
+	c.Flags().StringVar(&target, "target", "", "show every step of this target")
+	return c
+}
+
+// plan surveys and decides.
+func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem, error) {
+	fleet, err := a.load()
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	r, err := pickRollout(fleet, name)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	w, err := a.open(r)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	defer w.close()
+	in := plan.Input{Fleet: fleet, Rollout: r, Scripts: nextcloud.ScriptDigests()}
+	if in.Facts, err = w.survey(ctx, r.Hosts, true); err != nil {
+		return plan.Plan{}, nil, err
+	}
+	in.Releases, in.ReleasesProblem = w.releases(ctx, in.Facts)
+	if in.Catalogue, err = w.catalogue(ctx); err != nil {
+		return plan.Plan{}, nil, err
+	}
+	if in.Coverage, err = w.coverage(ctx, in.Facts); err != nil {
+		return plan.Plan{}, nil, err
+	}
+	if in.CompiledPackages, err = w.compiled(ctx, in.Facts); err != nil {
+		return plan.Plan{}, nil, err
+	}
+	if in.Drivers, err = w.driverUses(ctx); err != nil {
+		return plan.Plan{}, nil, err
+	}
+	p, problems := plan.Compute(in)
+	return p, problems, nil
+}
+
+// driverUses names the drivers of the rollout's hosts with their versions.
+func (w *world) driverUses(ctx context.Context) ([]plan.DriverUse, error) {
+	seen := map[plan.DriverUse]bool{}
+	var uses []plan.DriverUse
+	for _, name := range w.rollout.Hosts {
+		snap, err := w.set.Snapshotter(snapshotOf(w.fleet.Host(name)))
+		if err != nil {
+			return nil, err
+		}
+		info, err := snap.Info(ctx)
+		if err != nil {
+			return nil, err
+		}
+		u := plan.DriverUse{Kind: string(info.Kind), Name: info.Name, Version: info.Version}
+		if !seen[u] {
+			seen[u] = true
+			uses = append(uses, u)
+		}
+	}
+	return uses, nil
+}
+
+func (a *app) showPlan(p plan.Plan, problems []plan.Problem, target string) error {
+	for _, pr := range problems {
+		fmt.Fprintf(a.stderr, "error: %s\n  %s\n  %s\n", pr.Summary, pr.Detail, pr.Remedy)
+	}
+	if a.json() {
+		return report.JSON(a.stdout, &p)
+	}
+	return report.Text(a.stdout, &p, report.Options{Width: a.width(a.stdout), Color: a.color(a.stdout), Target: target})
+}
+
+// planExit gives 1 when a target is blocked, 2 when there is something to do,
+// 0 when there is not.
+func planExit(p plan.Plan, problems []plan.Problem) error {
+	targets := 0
+	for _, w := range p.Waves {
+		targets += len(w.Targets)
+	}
+	switch {
+	case len(p.Blocked) > 0 || len(problems) > 0:
+		return &exitCode{exitError, ""}
+	case targets > 0:
+		return &exitCode{exitChanges, ""}
+	}
+	return nil
+}
+
+func writePlan(file string, p plan.Plan) error {
+	text, err := plan.Encode(p)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return fmt.Errorf("cannot write plan: %w", err)
+	}
+	return nil
+}
+
+// readPlan reads a plan file and refuses one that another inventory or another
+// ncfleet made.
+func (a *app) readPlan(file string) (plan.Plan, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("cannot read plan: %w", err)
+	}
+	p, err := plan.Decode(bytes.TrimSpace(text))
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("cannot read plan %s: %w", file, err)
+	}
+	return p, a.fits(&p)
+}
+
+// fits refuses a plan whose inventory or host scripts are no longer those it
+// was made with. Facts are checked host by host when apply begins.
+func (a *app) fits(p *plan.Plan) error {
+	fleet, err := a.load()
+	if err != nil {
+		return err
+	}
+	if p.InventoryDigest != fleet.Digest {
+		return fmt.Errorf("cannot apply the plan of %s: the inventory changed since it was made; plan again", p.Rollout)
+	}
+	have := nextcloud.ScriptDigests()
+	for name, digest := range p.Scripts {
+		if have[name] != digest {
+			return fmt.Errorf("cannot apply the plan of %s: it was made by an ncfleet with another %s; plan again with this one", p.Rollout, name)
+		}
+	}
+	return nil
+}
+
+var errNothing = errors.New("nothing to do")
