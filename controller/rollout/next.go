@@ -258,7 +258,10 @@ func (c *chooser) end() {
 		if n := c.Count(); n.Untouched > 0 || n.Failed > 0 {
 			v = Incomplete
 		}
-	case c.Paused, c.holding, !c.d.Wake.IsZero():
+	case c.Paused:
+		c.wait("the rollout is paused; nothing new starts before it is resumed")
+		return
+	case c.holding, !c.d.Wake.IsZero():
 		return
 	default:
 		c.d = Decision{Record: []Event{{At: c.now, Kind: EventHalted,

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
 )
 
 // steps returns the steps of that suffix that were started, in order.
@@ -323,5 +325,19 @@ func TestDeadlockHalts(t *testing.T) {
 		if !st.Settled() && st.Status != Waiting {
 			t.Errorf("%s was left %s", name, st.Status)
 		}
+	}
+}
+
+func TestUnclearLookAtTheOldVersionOpensIt(t *testing.T) {
+	p := testPlan(1)
+	target := &p.Waves[0].Targets[0]
+	look := plan.Step{ID: "w0/h01/undo-inspect", Kind: plan.KindInspect, Target: "h01", Host: "h01", Instance: "nc", Undoes: []string{"w0/h01/hop"}}
+	target.Undo = slices.Insert(target.Undo, 2, look)
+	r := newRun(t, p)
+	r.event(Event{Kind: EventStepFail, Step: r.until("/hop"), Detail: "x"})
+	r.event(Event{Kind: EventStepHeld, Step: r.until("/undo-inspect"), Detail: "a new warning"})
+	r.finish()
+	if st := r.s.Targets["h01"]; st.Status != RolledBack || len(r.s.Closed()) != 0 || !strings.Contains(st.Reason, "a new warning") {
+		t.Errorf("status %s closed %v reason %q", st.Status, r.s.Closed(), st.Reason)
 	}
 }
