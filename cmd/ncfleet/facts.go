@@ -172,7 +172,10 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 			r.Downloads = append(r.Downloads, w.rollout.Core.Source)
 		}
 	}
-	r.AppStore = w.rollout.Apps.Update == "all"
+	if w.rollout.Apps.Update == "all" {
+		r.AppStore = true
+		r.Downloads = append(r.Downloads, plan.StoreProbe(plan.Settings{}))
+	}
 	return r, nil
 }
 

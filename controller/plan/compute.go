@@ -12,7 +12,7 @@ import (
 
 // holdTimeout is how long a target whose gate was inconclusive stays closed
 // and waits for a person before it is taken back. Users see 503 meanwhile.
-const holdTimeout = 30 * time.Minute
+const holdTimeout = 15 * time.Minute
 
 // Compute decides a whole rollout. The problems are those of the rollout
 // itself: with any, the plan is empty. What is wrong with one target is in the
@@ -159,7 +159,10 @@ func gateSteps(r *inventory.Rollout, w *Wave) []Step {
 }
 
 func policy(r *inventory.Rollout) Policy {
-	p := Policy{OnHold: "wait", HoldTimeout: holdTimeout}
+	p := Policy{OnHold: "wait", HoldTimeout: r.Gate.HoldTimeout}
+	if p.HoldTimeout <= 0 {
+		p.HoldTimeout = holdTimeout
+	}
 	if r.Gate.OnHold == "rollback" {
 		p.OnHold = "rollback"
 	}
