@@ -200,12 +200,13 @@ func (m member) usersMayBeIn(failed *plan.Step) bool {
 
 func (m member) applyUndo(p place, e Event) {
 	t, step := m.state, &m.plan.Undo[p.index]
-	if e.Kind == EventStepHeld {
+	unclear := e.Kind == EventStepHeld && step.Kind == plan.KindInspect
+	if unclear {
 		// An unclear look at what stood there before the rollout: keeping its
 		// users out would help nobody.
 		t.Reason = joinReasons(t.Reason, "after the rollback: "+e.Detail)
 	}
-	if e.Kind == EventStepDone || e.Kind == EventStepHeld {
+	if e.Kind == EventStepDone || unclear {
 		t.Done[e.Step] = true
 		if step.Kind == plan.KindOpen && !m.moreToOpen() {
 			t.OpenedAt = e.At

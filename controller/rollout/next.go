@@ -221,6 +221,9 @@ func (c *chooser) startTargets(w int) {
 	}
 }
 
+// gateLimit is how many targets of a wave are looked at from outside at once.
+const gateLimit = 16
+
 // gate starts the looks from outside once the bake time is over.
 func (c *chooser) gate(w int) {
 	until := c.Waves[w].SettledAt.Add(c.Plan.Waves[w].Bake)
@@ -234,11 +237,16 @@ func (c *chooser) gate(w int) {
 	if c.stopped() {
 		return
 	}
+	running := len(c.Waves[w].GateBegun)
 	for _, g := range c.Plan.Waves[w].Gate {
+		if running >= gateLimit {
+			return
+		}
 		if c.Targets[g.Target].Status != Upgraded || c.Waves[w].GateBegun[g.ID] || c.Waves[w].GateDone[g.ID] {
 			continue
 		}
 		c.d.Start = append(c.d.Start, g.ID)
+		running++
 	}
 }
 

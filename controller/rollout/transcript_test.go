@@ -56,6 +56,7 @@ type script struct {
 	*run
 	out  bytes.Buffer
 	said string // what was last waited for
+	halt string // why it halted
 }
 
 func play(t *testing.T, text string) string {
@@ -187,6 +188,11 @@ func (s *script) say(word, text string) {
 func (s *script) decide() {
 	s.t.Helper()
 	for range 20 {
+		if s.halt != s.s.HaltReason {
+			if s.halt = s.s.HaltReason; s.halt != "" {
+				s.say("halted", s.halt)
+			}
+		}
 		d := s.s.Next(s.now)
 		for _, e := range d.Record {
 			s.event(e)
