@@ -40,9 +40,10 @@ DOOR='' DOOR_PID='' PROBE_MADE=''
 # close_door ends PHP with its workers; they are a session of their own.
 close_door() {
 	if [ -n "$DOOR_PID" ]; then
+		# Not waited for: the workers are orphans then, and whoever reaps them
+		# may take its time.
 		kill -TERM "-$DOOR_PID" 2>/dev/null
-		i=0
-		while kill -0 "-$DOOR_PID" 2>/dev/null && [ "$i" -lt 30 ]; do pause 0.1; i=$((i + 1)); done
+		pause 0.1
 		kill -KILL "-$DOOR_PID" 2>/dev/null
 		DOOR_PID=''
 	fi
