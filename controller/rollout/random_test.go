@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"math/rand"
 	"strings"
 	"testing"
@@ -21,7 +22,8 @@ type observer struct {
 	asked   map[string]bool
 	paused  bool
 	stopped bool
-	settled map[string]time.Time
+	running map[string]string // host → target with a running step
+	host    map[string]string // of each target
 }
 
 func (o *observer) see(s *State, e Event) {
@@ -39,8 +41,15 @@ func (o *observer) see(s *State, e Event) {
 		o.stopped = true
 	case EventRollback:
 		o.asked[e.Target] = true
+		delete(o.closed, e.Target) // comes on top of max unavailable
 	case EventStepBegun:
 		o.begin(e, target, kind)
+		if h := o.host[target]; kind != "gate-verify" {
+			if other := o.running[h]; other != "" {
+				o.t.Fatalf("%s starts while %s runs on %s", e.Step, other, h)
+			}
+			o.running[h] = target
+		}
 	case EventStepNever:
 		o.begun[e.Step]--
 		if kind == "close" {
@@ -57,7 +66,13 @@ func (o *observer) see(s *State, e Event) {
 			o.opened[target] = o.opened[target] && kind == "verify"
 		}
 	case EventStepFail:
+		if strings.HasPrefix(kind, "undo-") {
+			o.begun[e.Step]-- // may run again, when asked
+		}
 		o.failed[target] = true
+	}
+	if strings.HasPrefix(string(e.Kind), "step_") && e.Kind != EventStepBegun && kind != "gate-verify" {
+		delete(o.running, o.host[target])
 	}
 	if n := len(o.closed); n > o.p.Policy.MaxUnavailable {
 		o.t.Fatalf("%d targets out of service: %v", n, o.closed)
@@ -77,7 +92,10 @@ func (o *observer) begin(e Event, target, kind string) {
 		if o.paused || o.stopped {
 			o.t.Fatalf("%s although paused or stopped", e.Step)
 		}
-		o.closed[target] = true
+		o.closed[target] = !o.asked[target]
+		if !o.closed[target] {
+			delete(o.closed, target)
+		}
 	case kind == "recheck":
 		if o.paused || o.stopped {
 			o.t.Fatalf("%s although paused or stopped", e.Step)
@@ -104,15 +122,24 @@ func TestRandomRollouts(t *testing.T) {
 	}
 }
 
-func randomRollout(t *testing.T, seed int64) {
+func randomRollout(t *testing.T, seed int64) *run {
 	rnd := rand.New(rand.NewSource(seed))
 	p := testPlan(1+rnd.Intn(2), 1+rnd.Intn(5), 1+rnd.Intn(4))
 	p.Policy.MaxUnavailable, p.Policy.FailureBudget, p.Policy.Ahead = 1+rnd.Intn(3), rnd.Intn(3), 1+rnd.Intn(4)
 	p.Waves[1].Approve = rnd.Intn(3) == 0
 	p.Waves[0].Bake = time.Duration(rnd.Intn(2)) * time.Hour
-	r := newRun(t, p)
 	o := &observer{t: t, p: p, closed: map[string]bool{}, handle: map[string]bool{}, opened: map[string]bool{},
-		begun: map[string]int{}, failed: map[string]bool{}, asked: map[string]bool{}}
+		begun: map[string]int{}, failed: map[string]bool{}, asked: map[string]bool{}, running: map[string]string{}, host: map[string]string{}}
+	shared := rnd.Intn(2) == 0
+	for w := range p.Waves {
+		for i := range p.Waves[w].Targets {
+			if target := &p.Waves[w].Targets[i]; shared {
+				target.Host = fmt.Sprint("m", rnd.Intn(4))
+			}
+			o.host[p.Waves[w].Targets[i].Name] = p.Waves[w].Targets[i].Host
+		}
+	}
+	r := newRun(t, p)
 	seen := 0
 	for range 2000 {
 		r.start()
@@ -120,7 +147,7 @@ func randomRollout(t *testing.T, seed int64) {
 			r.randomOutcome(rnd)
 		} else {
 			d := r.s.Next(r.now)
-			if d.Verdict != "" {
+			if d.Verdict != "" && !r.takeOneBack(rnd) {
 				break
 			}
 			r.unblock(rnd, d)
@@ -146,6 +173,7 @@ func randomRollout(t *testing.T, seed int64) {
 	if live, again := dump(t, r.s), replayed(t, p, r.log); live != again {
 		t.Errorf("seed %d: replay differs\nlive   %s\nreplay %s", seed, live, again)
 	}
+	return r
 }
 
 func (r *run) randomOutcome(rnd *rand.Rand) {
@@ -167,6 +195,23 @@ func (r *run) randomOutcome(rnd *rand.Rand) {
 	}
 }
 
+// takeOneBack asks for the rollback of a target now and then.
+func (r *run) takeOneBack(rnd *rand.Rand) bool {
+	if rnd.Intn(3) > 0 {
+		return false
+	}
+	for _, wave := range r.s.waves {
+		for _, m := range wave {
+			e := Event{Kind: EventRollback, Target: m.plan.Name, Who: "op"}
+			if rnd.Intn(3) == 0 && r.s.Allows(e) == nil {
+				r.event(e)
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // unblock does what a rollout at rest waits for.
 func (r *run) unblock(rnd *rand.Rand, d Decision) {
 	for w, wave := range r.s.Plan.Waves {
@@ -175,7 +220,7 @@ func (r *run) unblock(rnd *rand.Rand, d Decision) {
 			return
 		}
 	}
-	if r.s.Paused {
+	if r.s.Paused && r.s.Ended == "" {
 		r.event(Event{Kind: EventResumed, Who: "op"})
 		return
 	}
@@ -187,6 +232,8 @@ func (r *run) unblock(rnd *rand.Rand, d Decision) {
 func (r *run) randomOperator(rnd *rand.Rand) {
 	var e Event
 	switch rnd.Intn(60) {
+	case 4:
+		r.takeOneBack(rnd)
 	case 0:
 		e = Event{Kind: EventPaused, Who: "op"}
 	case 1:

@@ -252,9 +252,11 @@ func (t *TargetState) Settled() bool {
 // Failures counts the targets that used up the failure budget.
 func (s *State) Failures() int {
 	n := 0
-	for _, t := range s.Targets {
-		if t.Counted {
-			n++
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			if m.state.Counted {
+				n++
+			}
 		}
 	}
 	return n
