@@ -246,10 +246,10 @@ func TestHopKilled(t *testing.T) {
 	for _, perl := range []string{"", "yes"} {
 		for _, then := range []string{"hop", "back"} {
 			t.Run(fmt.Sprintf("noperl=%s/%s", perl, then), func(t *testing.T) {
-				// Where perl swaps, mv is called twice only; a third of the places do.
-				stride := 1
-				if perl == "" || testing.Short() {
-					stride = 3
+				// Where perl swaps, mv is called twice only: fewer places do.
+				stride := stride(2)
+				if perl == "" {
+					stride *= 2
 				}
 				for n := 1; ; n += stride {
 					if n > 200 {
@@ -263,6 +263,14 @@ func TestHopKilled(t *testing.T) {
 			})
 		}
 	}
+}
+
+// stride is the step between places to kill at.
+func stride(n int) int {
+	if raced || testing.Short() {
+		return 4*n + 1
+	}
+	return n
 }
 
 func hopKilled(t *testing.T, n int, noPerl, then string) bool {
@@ -456,7 +464,7 @@ func TestHoldAndCron(t *testing.T) {
 // always leaves the site open, with the settings it had.
 func TestOpenKilled(t *testing.T) {
 	for _, script := range []string{"close.sh", "open.sh"} {
-		for n := 1; n < 100; n += 2 {
+		for n := 1; n < 100; n += stride(3) {
 			s := newSite(t)
 			before := readConfig(s.tree + "/config/config.php")
 			if script == "open.sh" {
