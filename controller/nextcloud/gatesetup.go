@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// publicChecks are setup checks that ask the site over its public address.
-// While it is closed they find the maintenance page, which says nothing.
+// publicChecks are setup checks whose errors say nothing while the site is
+// closed: they ask it over its public address and find the maintenance page,
+// or they measure the time since background jobs ran, which are paused.
 var publicChecks = []string{
 	"WebdavEndpoint", "WellKnownUrls", "DataDirectoryProtected", "JavaScriptModules", "JavaScriptSourceMaps",
 	"OcxProviders", "Woff2Loading", "SecurityHeaders", "InternetConnectivity", "ForwardedForHeaders",
-	"HttpsUrlGeneration", "CheckUserCertificates", "PushService", "AllowedAdminRanges",
+	"CronInfo", "CronErrors", "HttpsUrlGeneration", "CheckUserCertificates", "PushService", "AllowedAdminRanges",
 }
 
 // CheckSetup compares setup checks (class → severity) with those of before. A
