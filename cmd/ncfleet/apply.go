@@ -173,6 +173,9 @@ func (a *app) carryOut(ctx context.Context, j *journal.Journal, id string, p *pl
 	if err != nil {
 		return err
 	}
+	if err := checkSecrets(fleet, p); err != nil {
+		return err
+	}
 	w, err := a.open(fleet.Rollout(p.Rollout))
 	if err != nil {
 		return err
