@@ -4,11 +4,12 @@
 //
 // It is pure: no I/O, no clock, no goroutine, and the same events give the
 // same state. It refuses events that make no sense, so that a damaged journal
-// is noticed and not continued.
+// is noticed and not continued, and plans that no rule could keep.
 //
-// The rules, one test each:
+// The rules in short; rules_test.go lists each with the test that guards it:
 //
 //   - at most MaxUnavailable targets are out of service, failed ones included;
+//     only a rollback that an operator asks for comes on top;
 //   - no step that changes a target starts before the handles of all its
 //     snapshots are recorded;
 //   - no wave starts before the one before it has settled, baked, passed its
@@ -19,6 +20,9 @@
 //     takes back what was only prepared;
 //   - two targets of one host never run at once, and at most SpreadMax targets
 //     with one label value are out together;
-//   - nothing rolls back by itself once users were let in: it halts;
-//   - a target that could not be taken back halts the rollout.
+//   - nothing rolls back by itself once users were, or may have been, let in:
+//     it halts;
+//   - a target that could not be taken back halts the rollout;
+//   - a rollback undoes what began, in order, and one that failed goes on where
+//     it failed: nothing is restored twice.
 package rollout

@@ -53,6 +53,9 @@ func TestAskedRollbackIsNotForgotten(t *testing.T) {
 		id := r.until(c.while)
 		r.event(Event{Kind: EventRollback, Target: "h01", Who: "op"})
 		r.event(Event{Kind: c.outcome, Step: id, Detail: "x"})
+		if st := r.s.Targets["h01"].Status; st != RollingBack {
+			t.Errorf("asked during %s, which %s: %s", c.while, c.outcome, st)
+		}
 		r.finish()
 		if st := r.s.Targets["h01"]; st.Status != RolledBack {
 			t.Errorf("asked during %s, which %s: %s", c.while, c.outcome, st.Status)
@@ -227,16 +230,19 @@ func TestAskAfterTheEnd(t *testing.T) {
 }
 
 func TestAbortWhilePrepared(t *testing.T) {
-	p := testPlan(3)
-	p.Policy.MaxUnavailable = 1
+	p := testPlan(6)
+	p.Policy.MaxUnavailable, p.Policy.Ahead = 1, 2
 	r := newRun(t, p)
 	r.until("/hop")
 	r.event(Event{Kind: EventAborted, Who: "op"})
 	r.finish()
+	if got := r.begun("/recheck"); len(got) != 3 {
+		t.Errorf("begun: %v", got)
+	}
 	if n := len(r.begun("/close")); n != 1 {
 		t.Errorf("%d targets closed: %v", n, r.begun("/close"))
 	}
-	if got := r.s.Count(); got.Upgraded != 1 || got.Untouched != 2 {
+	if got := r.s.Count(); got.Upgraded != 1 || got.Untouched != 5 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -284,6 +290,11 @@ func TestPauseKeepsThePrepared(t *testing.T) {
 	}
 	if st := r.s.Targets["h01"]; st.Status != Running || st.Next != 2 {
 		t.Errorf("h01 %s at %d: what is prepared waits", st.Status, st.Next)
+	}
+	r = newRun(t, p)
+	r.event(Event{Kind: EventPaused, Who: "op"})
+	if got := r.start(); len(got) != 0 {
+		t.Errorf("paused before it began, started %v", got)
 	}
 }
 

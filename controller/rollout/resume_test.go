@@ -156,6 +156,9 @@ func TestRefusedEventsChangeNothing(t *testing.T) {
 	if err := r.s.Apply(Event{Kind: EventStepBegun, Step: "w0/h01/inspect"}); err == nil {
 		t.Error("a step was skipped")
 	}
+	if err := r.s.Apply(Event{Kind: EventStepBegun, Step: "w0/h01/undo-open"}); err == nil {
+		t.Error("a target that runs was taken back by a step of its own")
+	}
 }
 
 func TestHeldOnlyWhileClosed(t *testing.T) {
