@@ -61,7 +61,8 @@ import (
 //	    (NC_maintenance=0, PHP_CLI_SERVER_WORKERS=4, NCFLEET_DOOR=token, NCFLEET_DATA)
 //	    Prints a line with "started" once it listens. Answers 403 without the header
 //	    X-NCFleet-Door: token. A stand-in serves /status.php, /index.php/login,
-//	    its assets and /remote.php/dav/files/USER/…. It ends on SIGTERM.
+//	    its assets and /remote.php/dav/files/USER/…, /.ncfleet/state (the file "state"
+//	    beside ROUTER) and /.ncfleet/stop (makes "sessions/stop" there). It ends on SIGTERM.
 //
 // A closed site is one whose config/ holds zz-ncfleet.config.php or whose
 // config.php says maintenance; to its users a stand-in answers status.php with
