@@ -45,9 +45,9 @@ func (w *work) unlease(ctx context.Context) Outcome {
 	return Outcome{Status: Succeeded}
 }
 
-// stage sends the archive, unless the host fetches it or has the tree already,
-// and unpacks it. The lock keeps another target of the host from removing the
-// archive between the two.
+// stage verifies the archive and sends it, unless the host fetches it itself or
+// has the tree already, and unpacks it. The lock keeps another target of the
+// host from removing the archive between the two.
 func (w *work) stage(ctx context.Context) Outcome {
 	if w.step.Release == nil {
 		return Outcome{Status: Failed, Detail: "step " + w.step.ID + " names no release: make the plan again"}
@@ -68,9 +68,6 @@ func (w *work) stage(ctx context.Context) Outcome {
 
 func (w *work) send(ctx context.Context) error {
 	path, staged := nextcloud.Option(w.step.Args, "--archive"), nextcloud.Option(w.step.Args, "--staged")
-	if nextcloud.Option(w.step.Args, "--fetch") != "" {
-		return nil
-	}
 	marker, err := w.remote.Run(ctx, driver.Command{Argv: []string{"cat", staged + "/.ncfleet-staged"}, User: "root", Timeout: time.Minute})
 	if err == nil && marker.Exit == 0 && strings.TrimSpace(string(marker.Stdout)) == w.step.Release.SHA512 {
 		return nil
@@ -80,6 +77,9 @@ func (w *work) send(ctx context.Context) error {
 	unlock()
 	if err != nil {
 		return err
+	}
+	if nextcloud.Option(w.step.Args, "--fetch") != "" {
+		return nil // verified here, file by file; the host fetches what has the same SHA-512
 	}
 	return w.remote.Put(ctx, path, "root", 0o600, size, sum, open)
 }
