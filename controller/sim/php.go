@@ -224,7 +224,7 @@ func (p *process) configSet(file string, pairs []string) error {
 }
 
 func (p *process) httpGet(url string, body bool) error {
-	if p.host.has(MirrorAway) && strings.HasPrefix(url, p.host.Mirror+"/") {
+	if p.host.has(MirrorAway) && (url == p.host.Mirror || strings.HasPrefix(url, p.host.Mirror+"/")) {
 		return errors.New("failed to open stream: Connection refused")
 	}
 	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
