@@ -81,11 +81,7 @@ func Path(from Version, goal Goal, known []Version) ([]Version, error) {
 		return nil, nil
 	}
 	if !found {
-		return nil, &PathError{
-			Code:   "release_missing",
-			What:   fmt.Sprintf("the release source offers no %s%s", goal, offers(known, goal.Version.Major())),
-			Remedy: fmt.Sprintf("add the archive of %s to the source, or set core { to = … } to a release it has", goal),
-		}
+		return nil, missing(from, goal, known)
 	}
 	if last.release().Compare(from.release()) < 0 {
 		return nil, downgrade(from, goal)
@@ -99,6 +95,35 @@ func Path(from Version, goal Goal, known []Version) ([]Version, error) {
 		path = append(path, v)
 	}
 	return append(path, last), nil
+}
+
+// missing tells what the source lacks for the goal, and the way through every
+// major in between.
+func missing(from Version, goal Goal, known []Version) error {
+	e := &PathError{
+		Code:   "release_missing",
+		What:   fmt.Sprintf("the release source offers no %s%s", goal, offers(known, goal.Version.Major())),
+		Remedy: fmt.Sprintf("add the archive of %s to the source, or set core { to = … } to a release it has", goal),
+	}
+	if goal.Version.Major()-from.Major() < 2 {
+		return e
+	}
+	way, reach := fmt.Sprint(from.Major()), from.Major()
+	var lacking []string
+	for m := from.Major() + 1; m <= goal.Version.Major(); m++ {
+		way += fmt.Sprintf(" → %d", m)
+		if _, ok := newest(known, func(v Version) bool { return v.Major() == m }); !ok {
+			lacking = append(lacking, fmt.Sprint(m))
+		} else if len(lacking) == 0 {
+			reach = m
+		}
+	}
+	e.What = fmt.Sprintf("the way is %s, one major at a time, and the release source offers no %s", way, strings.Join(lacking, " and no "))
+	e.Remedy = fmt.Sprintf("add the newest archives of %s to the source", strings.Join(lacking, " and "))
+	if reach > from.Major() {
+		e.Remedy += fmt.Sprintf(", or go as far as it reaches: core { to = \"%d\" }", reach)
+	}
+	return e
 }
 
 func downgrade(from Version, goal Goal) error {

@@ -91,6 +91,15 @@ func TestPathErrorNamesTheArchive(t *testing.T) {
 	}
 }
 
+func TestPathErrorNamesTheWholeWay(t *testing.T) {
+	goal, _ := ParseGoal("31")
+	_, err := Path(Version{28, 0, 2, 5}, goal, versions(t, "28.0.2 29.0.1"))
+	if err == nil || !strings.Contains(err.Error(), "28 → 29 → 30 → 31") ||
+		!strings.Contains(err.Error(), "no 30 and no 31") || !strings.Contains(err.Error(), `to = "29"`) {
+		t.Fatalf("error %v does not name the way and how far it goes", err)
+	}
+}
+
 func TestParseGoalRefuses(t *testing.T) {
 	for _, s := range []string{"", "0", "latest", "29.x", "29.0.1.1.1", "-1"} {
 		if g, err := ParseGoal(s); err == nil {

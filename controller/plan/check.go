@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -57,6 +58,9 @@ func (l *look) checkBusy() {
 	for _, p := range f.Processes {
 		switch p.Kind {
 		case "occ", "updater":
+			if looksOnly(p.Command) {
+				continue
+			}
 			l.block(problem("process_running", p.Kind+" is running", processLine(p),
 				"wait until it has ended, then plan again"))
 		case "packages":
@@ -64,6 +68,24 @@ func (l *look) checkBusy() {
 				"wait until it has ended, then plan again"))
 		}
 	}
+}
+
+// lookingCommands are occ commands that change nothing: monitoring runs them at
+// any time, and so does another survey.
+var lookingCommands = []string{
+	"status", "check", "setupchecks", "app:list", "config:list", "config:system:get", "config:app:get",
+	"background-job:list", "user:list", "log:tail", "log:file", "list", "help",
+}
+
+// looksOnly reports whether a command line runs occ only to look.
+func looksOnly(command string) bool {
+	f := strings.Fields(command)
+	for i, w := range f {
+		if (w == "occ" || strings.HasSuffix(w, "/occ")) && i+1 < len(f) {
+			return slices.Contains(lookingCommands, f[i+1])
+		}
+	}
+	return false
 }
 
 func processLine(p Process) string {
@@ -160,9 +182,14 @@ func (l *look) checkConfig() {
 }
 
 func (l *look) checkDirs() {
-	if len(l.hops) == 0 && !l.update {
-		return
+	if len(l.hops) > 0 || l.update {
+		l.notWritable()
 	}
+}
+
+// notWritable names every directory that an upgrade writes and the web user
+// cannot.
+func (l *look) notWritable() {
 	dirs := append([]Dir(nil), l.seen.Dirs...)
 	sort.Slice(dirs, func(i, j int) bool { return dirs[i].Path < dirs[j].Path })
 	for _, d := range dirs {

@@ -94,11 +94,17 @@ func (l *look) decideHost() {
 func (l *look) decideInstance() {
 	l.inst = instanceOf(l.host, l.ref.Instance)
 	l.seen = l.facts.Instance(l.ref.Instance)
-	if l.checkState(); len(l.blocked) > 0 {
+	l.checkState()
+	if l.seen != nil && l.seen.Missing == "" {
+		l.site = siteOf(l.host, l.inst, l.seen, l.ref.Name)
+	}
+	if len(l.blocked) > 0 {
+		if l.seen != nil && l.seen.StatusProblem != "" {
+			l.notWritable() // often the very cause
+		}
 		return
 	}
 	l.sound = true
-	l.site = siteOf(l.host, l.inst, l.seen, l.ref.Name)
 	if len(l.host.Instances) == 1 {
 		l.takePackages()
 	}
