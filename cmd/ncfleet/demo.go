@@ -138,8 +138,12 @@ func (a *app) demo(ctx context.Context, d demoFlags) (err error) {
 
 // demoRollout plans, shows the plan and carries it out, as plan and apply do.
 func (a *app) demoRollout(ctx context.Context, dir string, talk io.Writer) error {
-	p, problems, err := a.plan(ctx, sim.RolloutMonthly)
-	if err != nil {
+	// Until apply listens to them itself, signals must not leave hosts behind.
+	planning, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	p, problems, err := a.plan(planning, sim.RolloutMonthly)
+	interrupted := planning.Err()
+	stop()
+	if err = errors.Join(err, interrupted); err != nil {
 		return err
 	}
 	for _, pr := range problems {

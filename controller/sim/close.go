@@ -1,15 +1,19 @@
 package sim
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
-// Close ends all servers and what still runs on the hosts. The folder stays.
+// Close ends all servers and what still runs on the hosts. The folder stays,
+// and can be removed.
 func (f *Fleet) Close() error {
+	var err error
 	f.once.Do(func() {
 		f.cancel()
 		for _, s := range f.ssh {
@@ -21,9 +25,12 @@ func (f *Fleet) Close() error {
 		f.done.Wait()
 		for _, h := range f.Hosts {
 			endRuns(h.State)
+			if slices.Contains(h.Faults, DirNotWritable) {
+				err = errors.Join(err, os.Chmod(h.Tree+"/apps", 0o755))
+			}
 		}
 	})
-	return nil
+	return err
 }
 
 // endRuns ends detached runs that have not ended: their sessions and what

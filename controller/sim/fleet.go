@@ -306,6 +306,11 @@ func (f *Fleet) runHost(ctx context.Context, h *hostConf, build func(*hostConf) 
 	if err := h.writeBin(f.binary, missing); err != nil {
 		return "", err
 	}
+	if h.has(DirNotWritable) {
+		if err := os.Chmod(h.tree()+"/apps", 0o555); err != nil {
+			return "", err
+		}
+	}
 	sh.env = h.environment(f.binary, f.User)
 	if h.has(HostGone) {
 		srv.listener.Close()

@@ -44,13 +44,7 @@ func (h *hostConf) build() error {
 	if err := h.writeRoot(); err != nil {
 		return err
 	}
-	if err := h.save(); err != nil {
-		return err
-	}
-	if h.has(DirNotWritable) {
-		return os.Chmod(h.tree()+"/apps", 0o555)
-	}
-	return nil
+	return h.save()
 }
 
 // Alice is a user of every simulated instance, and her password.
