@@ -315,6 +315,7 @@ func (b *bench) want(k plan.Kind, status Status, detail string) Outcome {
 }
 
 func TestPerformOneHop(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.want(plan.KindClose, Succeeded, "")
 	o := b.want(plan.KindSnapshot, Succeeded, "")
@@ -342,6 +343,7 @@ func TestPerformOneHop(t *testing.T) {
 
 // TestDoorWithoutForwarding goes by curl on the host.
 func TestDoorWithoutForwarding(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not here")
 	}
@@ -361,6 +363,7 @@ func TestDoorWithoutForwarding(t *testing.T) {
 }
 
 func TestInspectVerdicts(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		do     func(b *bench)
@@ -383,6 +386,7 @@ func TestInspectVerdicts(t *testing.T) {
 		{"a secret that cannot be had", func(b *bench) { b.target.Steps[3].Gate.ProbeUser = "probe" }, Failed, "secrets are not available"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t)
 			b.want(plan.KindClose, Succeeded, "")
 			b.want(plan.KindHop, Succeeded, "")
@@ -395,6 +399,7 @@ func TestInspectVerdicts(t *testing.T) {
 // TestInspectAgain: a door that an earlier controller left open is closed and
 // another one opened.
 func TestInspectAgain(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.want(plan.KindClose, Succeeded, "")
 	b.want(plan.KindHop, Succeeded, "")
@@ -411,6 +416,7 @@ func TestInspectAgain(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	if _, found := b.exec.Lookup(context.Background(), b.plan, b.target, b.step(plan.KindClose), b.memory); found {
 		t.Error("a step that never began was found")
@@ -423,6 +429,7 @@ func TestLookup(t *testing.T) {
 }
 
 func TestLost(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.machine.lose["r1/canary/cloud-07/close"] = true
 	b.want(plan.KindClose, Succeeded, "") // anew, under another id
@@ -434,6 +441,7 @@ func TestLost(t *testing.T) {
 }
 
 func TestStartWaitsForTheHost(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.machine.refuse = 1
 	b.want(plan.KindClose, Succeeded, "")
@@ -443,6 +451,7 @@ func TestStartWaitsForTheHost(t *testing.T) {
 }
 
 func TestTimeoutEndsTheRun(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	s := plan.Step{ID: "canary/cloud-07/packages", Kind: plan.KindFetch, Host: "cloud-07", Timeout: 200 * time.Millisecond,
 		Commands: []driver.Command{{Argv: []string{"sleep", "600"}}}}
@@ -456,6 +465,7 @@ func TestTimeoutEndsTheRun(t *testing.T) {
 }
 
 func TestRefusesAnotherScript(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.plan.Scripts["close.sh"] = strings.Repeat("0", 64)
 	b.want(plan.KindClose, Failed, "not the script that the plan was made with")
@@ -465,6 +475,7 @@ func TestRefusesAnotherScript(t *testing.T) {
 }
 
 func TestSnapshotMustBeVerified(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.driver.retryable = 1
 	b.want(plan.KindSnapshot, Succeeded, "")
@@ -473,6 +484,7 @@ func TestSnapshotMustBeVerified(t *testing.T) {
 }
 
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.want(plan.KindClose, Succeeded, "")
 	before := digest(t, b.tree)
@@ -487,6 +499,7 @@ func TestRestore(t *testing.T) {
 }
 
 func TestStageSends(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	path, sum := b.archive("29,0,1,1", "28.0")
 	cached := filepath.Join(t.TempDir(), "cached")
@@ -504,6 +517,7 @@ func TestStageSends(t *testing.T) {
 }
 
 func TestRecheckRefuses(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	s := plan.Step{ID: "canary/cloud-07/recheck", Kind: plan.KindRecheck, Host: "cloud-07"}
 	o := b.exec.Perform(context.Background(), b.plan, b.target, s, b.memory)
@@ -513,6 +527,7 @@ func TestRecheckRefuses(t *testing.T) {
 }
 
 func TestPackagesRunInOrder(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	out := filepath.Join(b.dir, "out")
 	s := plan.Step{ID: "canary/cloud-07/fetch", Kind: plan.KindFetch, Host: "cloud-07", Commands: []driver.Command{
@@ -528,6 +543,7 @@ func TestPackagesRunInOrder(t *testing.T) {
 }
 
 func TestOutside(t *testing.T) {
+	t.Parallel()
 	closed := false
 	page := `<html data-requesttoken="x"></html>`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -554,6 +570,7 @@ func TestOutside(t *testing.T) {
 }
 
 func TestUnknownKind(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	o := b.exec.Perform(context.Background(), b.plan, b.target, plan.Step{ID: "x", Kind: "dance", Host: "cloud-07"}, b.memory)
 	if o.Status != Failed || !strings.Contains(o.Detail, "unknown kind") {

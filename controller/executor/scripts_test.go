@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,6 +119,7 @@ func digest(t *testing.T, dir string, skip ...string) string {
 func exists(path string) bool { _, err := os.Lstat(path); return err == nil }
 
 func TestScriptsParseInEveryShell(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"dash -n", "busybox sh -n", "bash --posix -n"} {
 		argv := strings.Fields(shell)
 		if _, err := exec.LookPath(argv[0]); err != nil {
@@ -138,6 +140,7 @@ func TestScriptsParseInEveryShell(t *testing.T) {
 }
 
 func TestScriptCutShortDoesNothing(t *testing.T) {
+	t.Parallel()
 	text, err := nextcloud.ScriptText("hop.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -153,8 +156,10 @@ func TestScriptCutShortDoesNothing(t *testing.T) {
 
 // TestWay goes close, stage, hop, open, tidy, each twice.
 func TestWay(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"sh", "busybox sh"} {
 		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
 			if _, err := exec.LookPath(strings.Fields(shell)[0]); err != nil {
 				t.Skip(shell + " is not here")
 			}
@@ -222,8 +227,8 @@ func (s *site) checkUpgraded(data string) {
 }
 
 // killers puts commands into PATH that kill the whole session when the n-th of
-// them is called; they return 0 once there are fewer.
-func (s *site) killers(n int) (env []string, fired func() bool) {
+// them is called; called says how many were.
+func (s *site) killers(n int) (env []string, called func() int) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	for _, name := range []string{"mv", "cp", "rm", "chmod", "perl", "tee", "sync", "rmdir", "cat"} {
@@ -231,49 +236,71 @@ func (s *site) killers(n int) (env []string, fired func() bool) {
 		if err != nil {
 			continue
 		}
-		write(s.t, dir+"/"+name, fmt.Sprintf("#!/bin/sh\nread -r n <%[1]s/count || n=0\nn=$((n + 1))\necho $n >%[1]s/count\nif [ $n = %[2]d ]; then : >%[1]s/fired; kill -9 0; fi\nexec %[3]s \"$@\"\n", dir, n, real))
+		write(s.t, dir+"/"+name, fmt.Sprintf("#!/bin/sh\nread -r n <%[1]s/count || n=0\nn=$((n + 1))\necho $n >%[1]s/count\nif [ $n = %[2]d ]; then kill -9 0; fi\nexec %[3]s \"$@\"\n", dir, n, real))
 		if err := os.Chmod(dir+"/"+name, 0o755); err != nil {
 			s.t.Fatal(err)
 		}
 	}
 	write(s.t, dir+"/count", "0\n")
-	return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}, func() bool { return exists(dir + "/fired") }
+	return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}, func() int {
+		b, _ := os.ReadFile(dir + "/count")
+		n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+		return n
+	}
 }
 
-// TestHopKilled kills hop.sh before each command that changes something, then
+// never is a place to kill at that no script has.
+const never = 1 << 30
+
+// kills are the places to kill at out of that many: some, spread evenly with
+// the first and the last, or each with NCFLEET_TEST_KILLS=all.
+func kills(total, some int) []int {
+	if raced || testing.Short() {
+		some = (some + 1) / 2
+	}
+	if os.Getenv("NCFLEET_TEST_KILLS") == "all" || total <= some {
+		some = total
+	}
+	var out []int
+	for i := range some {
+		out = append(out, 1+i*(total-1)/max(some-1, 1))
+	}
+	return out
+}
+
+func TestKills(t *testing.T) {
+	t.Setenv("NCFLEET_TEST_KILLS", "")
+	if got := fmt.Sprint(kills(40, 1), kills(3, 8), kills(0, 8)); got != "[1] [1 2 3] []" {
+		t.Errorf("kills at %s", got)
+	}
+	if got := kills(41, 9); got[0] != 1 || got[len(got)-1] != 41 {
+		t.Errorf("kills at %v", got)
+	}
+	t.Setenv("NCFLEET_TEST_KILLS", "all")
+	if got := kills(40, 5); len(got) != 40 || got[39] != 40 {
+		t.Errorf("kills at %v", got)
+	}
+}
+
+// TestHopKilled kills hop.sh before commands that change something, then
 // either runs it again or takes it back.
 func TestHopKilled(t *testing.T) {
+	t.Parallel()
 	for _, perl := range []string{"", "yes"} {
 		for _, then := range []string{"hop", "back"} {
 			t.Run(fmt.Sprintf("noperl=%s/%s", perl, then), func(t *testing.T) {
-				// Where perl swaps, mv is called twice only: fewer places do.
-				stride := stride(2)
-				if perl == "" {
-					stride *= 2
-				}
-				for n := 1; ; n += stride {
-					if n > 200 {
-						t.Fatal("hop.sh never came to its end")
-					}
-					if !hopKilled(t, n, perl, then) {
-						t.Logf("fewer than %d places", n)
-						return
-					}
+				t.Parallel()
+				total := hopKilled(t, never, perl, then)
+				for _, n := range kills(total, 5) {
+					hopKilled(t, n, perl, then)
 				}
 			})
 		}
 	}
 }
 
-// stride is the step between places to kill at.
-func stride(n int) int {
-	if raced || testing.Short() {
-		return 4*n + 1
-	}
-	return n
-}
-
-func hopKilled(t *testing.T, n int, noPerl, then string) bool {
+// hopKilled returns how many places the hop has, or came to.
+func hopKilled(t *testing.T, n int, noPerl, then string) int {
 	s := newSite(t)
 	s.env = append(s.env, "NCFLEET_NO_PERL="+noPerl)
 	release(t, s.staged, "29,0,1,1", "28.0")
@@ -282,7 +309,7 @@ func hopKilled(t *testing.T, n int, noPerl, then string) bool {
 	s.must("close.sh")
 	write(t, s.tree+"/apps/mine/appinfo/info.xml", "<info>mine, updated after stage</info>")
 	data, before := digest(t, s.tree+"/data", "nextcloud.log"), digest(t, s.tree)
-	env, fired := s.killers(n)
+	env, called := s.killers(n)
 	_, _, out := s.shell("sh", env, "hop.sh", "--staged", s.staged, "--keep", s.kept, "--to", "29.0.1")
 	if then == "hop" {
 		s.must("hop.sh", "--staged", s.staged, "--keep", s.kept, "--to", "29.0.1")
@@ -303,11 +330,12 @@ func hopKilled(t *testing.T, n int, noPerl, then string) bool {
 	if t.Failed() {
 		t.Fatalf("killed at %d; the killed run said:\n%s", n, out)
 	}
-	return fired()
+	return called()
 }
 
 // TestTwoHopsBack takes two hops back at once.
 func TestTwoHopsBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.must("close.sh")
 	before := digest(t, s.tree)
@@ -325,6 +353,7 @@ func TestTwoHopsBack(t *testing.T) {
 }
 
 func TestHopRefuses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, want string
 		do         func(s *site)
@@ -338,6 +367,7 @@ func TestHopRefuses(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			release(t, s.staged, "29,0,1,1", "28.0")
 			write(t, s.staged+"/.ncfleet-staged", "x")
@@ -352,10 +382,12 @@ func TestHopRefuses(t *testing.T) {
 }
 
 func TestUpgradeJudgedByState(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ how, want string }{
 		{"fail", "failed (exit 5)"}, {"die", "was killed (exit 137)"}, {"lie", "ended without success"}, {"repair", ""},
 	} {
 		t.Run(tt.how, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			release(t, s.staged, "29,0,1,1", "28.0")
 			write(t, s.staged+"/.ncfleet-staged", "x")
@@ -376,6 +408,7 @@ func TestUpgradeJudgedByState(t *testing.T) {
 }
 
 func TestStageRefuses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, list, from, want string
 		change                 func(s *site, args []string)
@@ -390,6 +423,7 @@ func TestStageRefuses(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			path, sum := s.archive(tt.list, tt.from)
 			args := s.stageArgs(path, sum)
@@ -405,6 +439,7 @@ func TestStageRefuses(t *testing.T) {
 }
 
 func TestRemoveGuard(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	inside := s.tree + ".ncfleet-old-1"
 	write(t, inside+"/data/file", "kept")
@@ -428,6 +463,7 @@ func TestRemoveGuard(t *testing.T) {
 }
 
 func TestHoldAndCron(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	root := s.dir + "/root"
 	rival, table := root+"/etc/cron.d/nc-update", root+"/etc/crontab"
@@ -460,30 +496,35 @@ func TestHoldAndCron(t *testing.T) {
 	}
 }
 
-// TestOpenKilled kills close.sh and open.sh everywhere: running open.sh again
-// always leaves the site open, with the settings it had.
+// TestOpenKilled kills close.sh and open.sh: running open.sh again always
+// leaves the site open, with the settings it had.
 func TestOpenKilled(t *testing.T) {
+	t.Parallel()
 	for _, script := range []string{"close.sh", "open.sh"} {
-		for n := 1; n < 100; n += stride(3) {
-			s := newSite(t)
-			before := readConfig(s.tree + "/config/config.php")
-			if script == "open.sh" {
-				s.must("close.sh")
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			for _, n := range kills(openKilled(t, script, never), 5) {
+				openKilled(t, script, n)
 			}
-			env, fired := s.killers(n)
-			_, _, _ = s.shell("sh", env, script)
-			s.must("open.sh")
-			after := readConfig(s.tree + "/config/config.php")
-			if after["maintenance"] == "false" {
-				delete(after, "maintenance") // unset and false are the same
-			}
-			if fmt.Sprint(after) != fmt.Sprint(before) || exists(s.tree+"/config/zz-ncfleet.config.php") {
-				t.Fatalf("%s killed at %d: %v, was %v", script, n, after, before)
-			}
-			if !fired() {
-				t.Logf("%s: fewer than %d places", script, n)
-				break
-			}
-		}
+		})
 	}
+}
+
+func openKilled(t *testing.T, script string, n int) int {
+	s := newSite(t)
+	before := readConfig(s.tree + "/config/config.php")
+	if script == "open.sh" {
+		s.must("close.sh")
+	}
+	env, called := s.killers(n)
+	_, _, _ = s.shell("sh", env, script)
+	s.must("open.sh")
+	after := readConfig(s.tree + "/config/config.php")
+	if after["maintenance"] == "false" {
+		delete(after, "maintenance") // unset and false are the same
+	}
+	if fmt.Sprint(after) != fmt.Sprint(before) || exists(s.tree+"/config/zz-ncfleet.config.php") {
+		t.Fatalf("%s killed at %d: %v, was %v", script, n, after, before)
+	}
+	return called()
 }
