@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -15,7 +14,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ncfleet/ncfleet/controller/journal"
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/remote"
+	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
@@ -81,9 +82,6 @@ func (a *app) load() (*inventory.Fleet, error) {
 	if a.fleet != nil {
 		return a.fleet, nil
 	}
-	if a.output != "text" && a.output != "json" {
-		return nil, &exitCode{exitUsage, fmt.Sprintf("error: --output %q is neither text nor json", a.output)}
-	}
 	paths, err := a.paths()
 	if err != nil {
 		return nil, err
@@ -118,11 +116,38 @@ func (a *app) state() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return filepath.Join(folderOf(paths), ".ncfleet"), nil
+}
+
+// folderOf is the folder of an inventory: what belongs beside it lies there.
+func folderOf(paths []string) string {
 	dir := paths[0]
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		dir = filepath.Dir(dir)
 	}
-	return filepath.Join(dir, ".ncfleet"), nil
+	return dir
+}
+
+// self is how a command line begins that means the same inventory and journal,
+// for people to copy. Values of variables are left out: they may be secret.
+func (a *app) self() string {
+	words := []string{"ncfleet"}
+	for _, p := range a.inventory {
+		words = append(words, "-i", nextcloud.Quote(p))
+	}
+	if a.stateDir != "" {
+		words = append(words, "--state", nextcloud.Quote(a.stateDir))
+	}
+	for _, v := range a.vars {
+		name, _, _ := strings.Cut(v, "=")
+		words = append(words, "--var", name+"=…")
+	}
+	return strings.Join(words, " ")
+}
+
+// look says how text for w looks.
+func (a *app) look(w io.Writer) report.Options {
+	return report.Options{Width: a.width(w), Color: a.color(w), Command: a.self()}
 }
 
 // secret reads the value a reference points to.
@@ -210,11 +235,8 @@ func remoteConfig(h *inventory.Host) remote.Config {
 // codeOf is the one table from error to exit code.
 func codeOf(err error) int {
 	var locked *journal.Locked
-	switch {
-	case errors.As(err, &locked):
+	if errors.As(err, &locked) {
 		return exitLocked
-	case errors.Is(err, fs.ErrInvalid):
-		return exitUsage
 	}
 	return exitError
 }

@@ -58,19 +58,17 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 	if err != nil {
 		return p, err
 	}
-	var shown io.Writer = a.stdout
-	if a.json() {
-		shown = a.stderr // the data on stdout is the outcome
-	}
-	if err := report.Text(shown, &p, report.Options{Width: a.width(shown), Color: a.color(shown)}); err != nil {
-		return p, err
-	}
-	for _, pr := range problems {
-		fmt.Fprintf(a.stderr, "error: %s\n  %s\n  %s\n", pr.Summary, pr.Detail, pr.Remedy)
-	}
 	if len(problems) > 0 {
+		if err := report.Problems(a.stderr, problems, a.look(a.stderr)); err != nil {
+			return p, err
+		}
 		return p, &exitCode{exitError, ""}
 	}
+	shown := a.talk()
+	if err := report.Text(shown, &p, a.look(shown)); err != nil {
+		return p, err
+	}
+	fmt.Fprintln(shown)
 	if len(p.Waves) == 0 {
 		if len(p.Blocked) > 0 {
 			return p, &exitCode{exitError, "every target is blocked; nothing was done"}
@@ -84,7 +82,7 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return p, &exitCode{exitUsage, "error: apply asks before it starts, and there is no terminal; write --yes, or apply a plan file"}
 	}
-	fmt.Fprint(a.stderr, "\nCarry out this plan? Only \"yes\" starts it: ")
+	fmt.Fprint(a.stderr, "Carry out this plan? Only \"yes\" starts it: ")
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil || strings.TrimSpace(line) != "yes" {
 		return p, &exitCode{exitError, "not started"}
@@ -106,15 +104,40 @@ func (a *app) apply(ctx context.Context, p plan.Plan) error {
 	if open, err := unfinished(j); err != nil {
 		return err
 	} else if open != "" {
-		return fmt.Errorf("rollout %s has not ended; go on with: ncfleet resume %s, or end it with: ncfleet abort %s", open, open, open)
+		return fmt.Errorf("rollout %s has not ended; go on with: %s resume %s\nor end it with: %s abort --id %s, and then resume it", open, a.self(), open, a.self(), open)
 	}
+	w, err := a.ready(ctx, &p)
+	if err != nil {
+		return err
+	}
+	defer w.close()
 	created := now()
 	digest := plan.Digest(p)
 	id := fmt.Sprintf("%s-%s-%s", created.Format("20060102-150405"), p.Rollout, digest[:6])
 	if _, err := j.Create(id, created, p); err != nil {
 		return err
 	}
-	return a.carryOut(ctx, j, id, &p)
+	return a.carryOut(ctx, w, j, id, &p)
+}
+
+// ready opens what a plan needs and refuses to begin when a secret is missing
+// or a driver is not the one that the plan was made with.
+func (a *app) ready(ctx context.Context, p *plan.Plan) (*world, error) {
+	fleet, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSecrets(fleet, p); err != nil {
+		return nil, err
+	}
+	w, err := a.open(fleet.Rollout(p.Rollout))
+	if err != nil {
+		return nil, err
+	}
+	if err := w.driversFit(ctx, p); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
 }
 
 // unfinished returns the newest rollout if it has not ended.
@@ -168,28 +191,13 @@ func windowZone(p *plan.Plan) *time.Location {
 }
 
 // carryOut runs the loop over a journaled rollout and reports how it ended.
-func (a *app) carryOut(ctx context.Context, j *journal.Journal, id string, p *plan.Plan) error {
-	fleet, err := a.load()
-	if err != nil {
-		return err
-	}
-	if err := checkSecrets(fleet, p); err != nil {
-		return err
-	}
-	w, err := a.open(fleet.Rollout(p.Rollout))
-	if err != nil {
-		return err
-	}
-	defer w.close()
+func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id string, p *plan.Plan) error {
 	performer, err := w.performer(id)
 	if err != nil {
 		return err
 	}
-	var lines io.Writer = a.stdout
-	if a.json() {
-		lines = a.stderr
-	}
-	progress := report.NewProgress(lines, p, report.Options{Width: a.width(lines), Color: a.color(lines)})
+	lines := a.talk()
+	progress := report.NewProgress(lines, p, a.look(lines))
 	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: progress,
 		Window: windowZone(p), Who: who(), Now: now})
 	if err != nil {
@@ -197,8 +205,43 @@ func (a *app) carryOut(ctx context.Context, j *journal.Journal, id string, p *pl
 	}
 	ctx, drain, stop := a.interrupts(ctx, id)
 	defer stop()
+	quiet := signOfLife(progress)
 	verdict, err := c.Run(ctx, drain)
+	quiet()
+	fmt.Fprintln(lines)
 	return a.ended(id, c.State(), verdict, err)
+}
+
+// beatEvery is how often a running rollout looks whether it should give a sign
+// of life; how often it does is the report's to say.
+const beatEvery = time.Second
+
+// signOfLife beats until the function it returns is called.
+func signOfLife(p *report.Progress) (end func()) {
+	stop, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(beatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.Beat(now())
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-gone }
+}
+
+// talk is where everything for people goes: with JSON the data on standard
+// output is the outcome.
+func (a *app) talk() io.Writer {
+	if a.json() {
+		return a.stderr
+	}
+	return a.stdout
 }
 
 // interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
@@ -230,46 +273,24 @@ func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-cha
 func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err error) error {
 	unfinished := errors.Is(err, controller.ErrPaused) || errors.Is(err, controller.ErrDetached)
 	if err != nil && !unfinished {
-		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: ncfleet resume %s\n", err, id)
-		return a.closedOr(s, &exitCode{exitError, ""})
+		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
+		return closedOr(s, &exitCode{exitError, ""})
 	}
-	if rerr := a.reportOutcome(id, s, verdict); rerr != nil {
+	if rerr := a.reportOutcome(id, s, verdict, nil); rerr != nil {
 		return rerr
 	}
 	if unfinished {
-		return a.closedOr(s, &exitCode{exitHalted, fmt.Sprintf("%v; go on with: ncfleet resume %s", err, id)})
+		return closedOr(s, &exitCode{exitHalted, fmt.Sprintf("%v; go on with: %s resume %s", err, a.self(), id)})
 	}
 	switch verdict {
 	case rollout.Succeeded:
-		return a.closedOr(s, nil)
+		return closedOr(s, nil)
 	case rollout.Incomplete:
-		return a.closedOr(s, &exitCode{exitIncomplete, ""})
+		return closedOr(s, &exitCode{exitIncomplete, ""})
 	case rollout.Halted:
-		return a.closedOr(s, &exitCode{exitHalted, ""})
+		return closedOr(s, &exitCode{exitHalted, ""})
 	case rollout.Aborted:
-		return a.closedOr(s, &exitCode{exitAborted, ""})
+		return closedOr(s, &exitCode{exitAborted, ""})
 	}
 	return fmt.Errorf("unknown verdict %q", verdict)
-}
-
-// closedOr puts the instances that are still closed before any other result.
-func (a *app) closedOr(s *rollout.State, otherwise error) error {
-	closed := s.Closed()
-	if len(closed) == 0 {
-		return otherwise
-	}
-	text := fmt.Sprintf("CLOSED TO USERS: %s", strings.Join(closed, ", "))
-	for _, name := range closed {
-		if t := s.Targets[name]; t.Reason != "" {
-			text += fmt.Sprintf("\n  %s: %s", name, t.Reason)
-		}
-	}
-	return &exitCode{exitClosed, text}
-}
-
-func (a *app) reportOutcome(id string, s *rollout.State, verdict rollout.Verdict) error {
-	if a.json() {
-		return report.OutcomeJSON(a.stdout, id, s, verdict)
-	}
-	return report.OutcomeText(a.stdout, id, s, verdict)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ncfleet/ncfleet/controller/drivers"
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
@@ -29,11 +31,14 @@ var builtins = []builtin{
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 }
 
-// The drivers used where an inventory names none.
-const (
-	defaultPackages = "apt"
-	defaultSnapshot = "archive"
-)
+// surveyPackages is the package driver that a survey tries on a host whose
+// block names none: what package manager it has is not known yet.
+const surveyPackages = "apt"
+
+// packagesOf names the driver that reads a host's packages.
+func packagesOf(h *inventory.Host) string {
+	return plan.PackagesDriver(h, &plan.Facts{PackageManager: surveyPackages})
+}
 
 func builtinNames() map[string][]string {
 	names := map[string][]string{}
@@ -67,13 +72,13 @@ func builtinSources(l *drivers.Launcher) ([]drivers.Source, error) {
 	return sources, nil
 }
 
-// lockPath is ncfleet.lock beside the inventory.
+// lockPath is ncfleet.lock beside the inventory, wherever the journal is.
 func (a *app) lockPath() (string, error) {
-	state, err := a.state()
+	paths, err := a.paths()
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(filepath.Dir(state), drivers.LockName), nil
+	return filepath.Join(folderOf(paths), drivers.LockName), nil
 }
 
 func driverCommand(a *app) *cobra.Command {
@@ -113,23 +118,9 @@ func usedDrivers(f *inventory.Fleet) []inventory.Driver {
 	}
 	for i := range f.Hosts {
 		add(inventory.Driver{Kind: string(driver.KindPackages), Name: packagesOf(&f.Hosts[i])})
-		add(inventory.Driver{Kind: string(driver.KindSnapshot), Name: snapshotOf(&f.Hosts[i])})
+		add(inventory.Driver{Kind: string(driver.KindSnapshot), Name: plan.SnapshotDriver(&f.Hosts[i])})
 	}
 	return list
-}
-
-func packagesOf(h *inventory.Host) string {
-	if h.Packages != "" {
-		return h.Packages
-	}
-	return defaultPackages
-}
-
-func snapshotOf(h *inventory.Host) string {
-	if h.Snapshot != "" {
-		return h.Snapshot
-	}
-	return defaultSnapshot
 }
 
 // sources finds the executables of the inventory's drivers, unpinned.
@@ -201,7 +192,7 @@ func (a *app) lockDrivers(cmd *cobra.Command) error {
 	if err := lock.Write(path); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: %d driver(s) pinned; built-in drivers are pinned to ncfleet itself\n", path, pinned)
+	fmt.Fprintf(a.stdout, "%s: %s pinned; built-in drivers are pinned to ncfleet itself\n", path, report.Plural(pinned, "driver"))
 	return nil
 }
 
@@ -227,6 +218,6 @@ func (a *app) verifyDrivers() error {
 	if len(bad) > 0 {
 		return &exitCode{exitError, strings.Join(bad, "\n")}
 	}
-	fmt.Fprintf(a.stdout, "%d driver(s) as accepted\n", len(sources))
+	fmt.Fprintf(a.stdout, "%s as accepted\n", report.Plural(len(sources), "driver"))
 	return nil
 }

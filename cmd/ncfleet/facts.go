@@ -152,13 +152,19 @@ func (w *world) host(name string) (*remote.Host, *inventory.Host, error) {
 	return w.pool.Host(remoteConfig(h)), h, nil
 }
 
+// wantsPackages reports whether the rollout changes packages.
+func (w *world) wantsPackages() bool {
+	s := w.rollout.System
+	return s.Level != "" && s.Level != "none" || len(s.Upgrades) > 0
+}
+
 // request says what a survey of one host must find out for the rollout.
 func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error) {
 	r := survey.Request{Host: *h, Remote: w.pool.Host(remoteConfig(h)), Now: now, Paths: []string{h.StateDir}}
 	if w.rollout == nil {
 		return r, nil
 	}
-	if s := w.rollout.System; s.Level != "" && s.Level != "none" || len(s.Upgrades) > 0 {
+	if s := w.rollout.System; w.wantsPackages() {
 		pm, err := w.set.PackageManager(packagesOf(h))
 		if err != nil {
 			return r, err
@@ -228,7 +234,7 @@ func (w *world) coverage(ctx context.Context, facts map[string]plan.Facts) (map[
 			if err != nil {
 				return err
 			}
-			snap, err := w.set.Snapshotter(snapshotOf(h))
+			snap, err := w.set.Snapshotter(plan.SnapshotDriver(h))
 			if err != nil {
 				return err
 			}

@@ -74,11 +74,20 @@ func rootCommand(a *app) *cobra.Command {
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			switch {
+			case a.output != "text" && a.output != "json":
+				return &exitCode{exitUsage, fmt.Sprintf("error: --output %q is neither text nor json", a.output)}
+			case a.parallel < 1:
+				return &exitCode{exitUsage, fmt.Sprintf("error: --parallel %d: at least one host at once", a.parallel)}
+			}
+			return nil
+		},
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &exitCode{exitUsage, "error: " + err.Error() + "; see ncfleet --help"}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &exitCode{exitUsage, "error: " + err.Error() + "\nsee: " + c.CommandPath() + " --help"}
 	})
 	f := root.PersistentFlags()
 	f.StringArrayVarP(&a.inventory, "inventory", "i", nil, "inventory file or folder (default: fleet.hcl, else the current folder)")
@@ -90,7 +99,9 @@ func rootCommand(a *app) *cobra.Command {
 	root.AddCommand(
 		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a),
 		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a),
-		driverCommand(a), demoCommand(a),
+		driverCommand(a), demoCommand(a), versionCommand(a),
 	)
+	completions(a, root)
+	usage(root)
 	return root
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +26,7 @@ func pick(j *journal.Journal, args []string) (string, error) {
 		return "", err
 	}
 	if len(list) == 0 {
-		return "", errors.New("the journal holds no rollout yet")
+		return "", errors.New("the journal holds no rollout yet; ncfleet apply starts one")
 	}
 	if len(args) == 0 {
 		return list[0].ID, nil
@@ -41,51 +44,12 @@ func (a *app) read() (*journal.Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(dir)
-}
-
-func statusCommand(a *app) *cobra.Command {
-	var all bool
-	c := &cobra.Command{Use: "status [ROLLOUT-ID]", Short: "how a rollout stands: read from the journal", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			j, err := a.read()
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			if all {
-				list, err := j.List()
-				if err != nil {
-					return err
-				}
-				for _, e := range list {
-					fmt.Fprintf(a.stdout, "%s  %s  %s\n", e.ID, e.Created.Format(time.RFC3339), e.Name)
-				}
-				return nil
-			}
-			id, err := pick(j, args)
-			if err != nil {
-				return err
-			}
-			s, err := replay(j, id)
-			if err != nil {
-				return err
-			}
-			if err := a.reportOutcome(id, s, s.Ended); err != nil {
-				return err
-			}
-			if s.Ended == "" {
-				if d := s.Next(now()); !a.json() {
-					for _, w := range d.Waits {
-						fmt.Fprintln(a.stdout, w)
-					}
-				}
-				return nil
-			}
-			return a.closedOr(s, nil)
-		}}
-	c.Flags().BoolVar(&all, "all", false, "list all rollouts of the journal")
-	return c
+	j, err := journal.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no rollout here yet: there is no %s; ncfleet apply starts one, or give the folder of another journal with --state DIR",
+			filepath.Join(dir, journal.FileName))
+	}
+	return j, err
 }
 
 func logCommand(a *app) *cobra.Command {
@@ -122,7 +86,7 @@ func (a *app) ask(id string, e rollout.Event) (taken bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := s.Allows(e); err != nil {
+	if err := a.sensible(s, e); err != nil {
 		return false, err
 	}
 	e.At, e.Who = now(), who()
@@ -154,7 +118,11 @@ func (a *app) free() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return journal.Free(dir)
+	free, err := journal.Free(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // a journal without its lock was never written here
+	}
+	return free, err
 }
 
 // request builds a verb that only leaves a request.
@@ -181,10 +149,10 @@ func requestCommand(a *app, use, short string, event func(args []string) rollout
 			return err
 		}
 		if taken {
-			fmt.Fprintf(a.stdout, "%s: %s\n", rolloutID, e.Kind)
+			fmt.Fprintf(a.stdout, "%s: %s\n", rolloutID, kindWords(e.Kind))
 			return nil
 		}
-		fmt.Fprintf(a.stdout, "%s: noted; no controller runs at this moment, it counts from: ncfleet resume %s\n", rolloutID, rolloutID)
+		fmt.Fprintf(a.stdout, "%s: noted; no controller runs at this moment, it counts from: %s resume %s\n", rolloutID, a.self(), rolloutID)
 		return nil
 	}}
 	c.Flags().StringVar(&id, "id", "", "the rollout (default: the newest)")
@@ -218,11 +186,14 @@ func approveCommand(a *app) *cobra.Command {
 func resumeCommand(a *app) *cobra.Command {
 	return &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.goOn(cmd, args, func(s *rollout.State) *rollout.Event {
-				if s.Paused || s.HaltReason != "" || s.Ended == rollout.Halted {
-					return &rollout.Event{Kind: rollout.EventResumed}
+			return a.goOn(cmd, args, func(s *rollout.State, requests []journal.Request) (*rollout.Event, error) {
+				if s.Ended != "" && s.Ended != rollout.Halted && len(requests) == 0 {
+					return nil, fmt.Errorf("the rollout has ended (%s); there is nothing to go on with", s.Ended)
 				}
-				return nil
+				if s.Paused || s.HaltReason != "" || s.Ended == rollout.Halted {
+					return &rollout.Event{Kind: rollout.EventResumed}, nil
+				}
+				return nil, nil
 			})
 		}}
 }
@@ -237,18 +208,15 @@ func rollbackCommand(a *app) *cobra.Command {
 				names = append(names, id)
 			}
 			e := rollout.Event{Kind: rollout.EventRollback, Target: args[0], Detail: reason}
-			return a.goOn(cmd, names, func(s *rollout.State) *rollout.Event {
-				if t := s.Targets[args[0]]; t != nil && !t.OpenedAt.IsZero() && !accept {
-					return nil
+			return a.goOn(cmd, names, func(s *rollout.State, _ []journal.Request) (*rollout.Event, error) {
+				if err := a.sensible(s, e); err != nil {
+					return nil, err
 				}
-				return &e
-			}, func(s *rollout.State) error {
-				t := s.Targets[args[0]]
-				if t != nil && !t.OpenedAt.IsZero() && !accept {
-					return &exitCode{exitUsage, fmt.Sprintf("users of %s were let in at %s: everything they wrote since then in its database will be lost (files stay on disk).\nIf that is what you want: ncfleet rollback %s --accept-loss",
-						args[0], t.OpenedAt.Format(time.RFC3339), args[0])}
+				if t := s.Targets[args[0]]; !t.OpenedAt.IsZero() && !accept {
+					return nil, &exitCode{exitUsage, fmt.Sprintf("users of %s were let in at %s: everything they wrote since then in its database will be lost (files stay on disk).\nIf that is what you want: %s rollback %s --accept-loss",
+						args[0], t.OpenedAt.Format(time.RFC3339), a.self(), args[0])}
 				}
-				return nil
+				return &e, nil
 			})
 		}}
 	c.Flags().StringVar(&id, "id", "", "the rollout (default: the newest)")
@@ -259,38 +227,32 @@ func rollbackCommand(a *app) *cobra.Command {
 
 // goOn hands an event to the running controller, or carries the rollout on in
 // this process when none runs.
-func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State) *rollout.Event, checks ...func(*rollout.State) error) error {
-	dir, err := a.state()
+func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State, []journal.Request) (*rollout.Event, error)) error {
+	r, err := a.read()
 	if err != nil {
 		return err
 	}
-	r, err := journal.Open(dir)
-	if err != nil {
-		return err
-	}
-	id, err := pick(r, args)
-	if err != nil {
-		return errors.Join(err, r.Close())
-	}
-	s, err := replay(r, id)
+	id, s, requests, err := standing(r, args)
 	if err := errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	for _, check := range checks {
-		if err := check(s); err != nil {
-			return err
-		}
+	e, err := event(s, requests)
+	if err != nil {
+		return err
 	}
-	e := event(s)
 	if e != nil {
 		taken, err := a.ask(id, *e)
 		if err != nil {
 			return err
 		}
 		if taken {
-			fmt.Fprintf(a.stdout, "%s: %s\n", id, e.Kind)
+			fmt.Fprintf(a.stdout, "%s: %s\n", id, kindWords(e.Kind))
 			return nil
 		}
+	}
+	dir, err := a.state()
+	if err != nil {
+		return err
 	}
 	j, err := journal.OpenToWrite(dir)
 	if err != nil {
@@ -304,5 +266,26 @@ func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State)
 	if err := a.fits(&p); err != nil {
 		return err
 	}
-	return a.carryOut(cmd.Context(), j, id, &p)
+	w, err := a.ready(cmd.Context(), &p)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return a.carryOut(cmd.Context(), w, j, id, &p)
 }
+
+// standing reads the rollout that the arguments name.
+func standing(j *journal.Journal, args []string) (string, *rollout.State, []journal.Request, error) {
+	id, err := pick(j, args)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	s, err := replay(j, id)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	requests, err := j.Requests(id)
+	return id, s, requests, err
+}
+
+func kindWords(k rollout.EventKind) string { return strings.ReplaceAll(string(k), "_", " ") }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
 func validateCommand(a *app) *cobra.Command {
@@ -28,7 +30,8 @@ func validateCommand(a *app) *cobra.Command {
 			for _, h := range fleet.Hosts {
 				instances += len(h.Instances)
 			}
-			fmt.Fprintf(a.stdout, "%d hosts, %d instances, %d rollouts: valid\n", len(fleet.Hosts), instances, len(fleet.Rollouts))
+			fmt.Fprintf(a.stdout, "%s, %s, %s: valid\n", report.Plural(len(fleet.Hosts), "host"),
+				report.Plural(instances, "instance"), report.Plural(len(fleet.Rollouts), "rollout"))
 			return nil
 		}}
 }
@@ -75,6 +78,7 @@ func (a *app) survey(ctx context.Context, r *inventory.Rollout, hosts []string, 
 	enc.SetIndent("", "  ")
 	for _, name := range hosts {
 		f := facts[name]
+		f.SeenAt = f.SeenAt.Truncate(time.Second)
 		if f.Unreachable != "" {
 			unreachable++
 			fmt.Fprintf(a.stderr, "%s: %s\n", name, f.Unreachable)
@@ -86,7 +90,7 @@ func (a *app) survey(ctx context.Context, r *inventory.Rollout, hosts []string, 
 			return err
 		}
 	}
-	fmt.Fprintf(a.stderr, "%d hosts surveyed, %d unreachable\n", len(hosts), unreachable)
+	fmt.Fprintf(a.stderr, "%s surveyed, %d unreachable\n", report.Plural(len(hosts), "host"), unreachable)
 	if unreachable > 0 {
 		return &exitCode{exitError, ""}
 	}
@@ -130,7 +134,7 @@ func planCommand(a *app) *cobra.Command {
 				if err := writePlan(file, p); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stderr, "plan written to %s; carry it out with: ncfleet apply %s\n", file, file)
+				fmt.Fprintf(a.stderr, "plan written to %s; carry it out with: %s apply %s\n", file, a.self(), nextcloud.Quote(file))
 			}
 			return planExit(p, problems)
 		},
@@ -176,36 +180,89 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 	return p, problems, nil
 }
 
-// driverUses names the drivers of the rollout's hosts with their versions.
+// driverUses names the drivers of the rollout's hosts with their versions; the
+// plan keeps those that its steps use.
 func (w *world) driverUses(ctx context.Context) ([]plan.DriverUse, error) {
 	seen := map[plan.DriverUse]bool{}
 	var uses []plan.DriverUse
+	add := func(kind driver.Kind, name string) error {
+		u := plan.DriverUse{Kind: string(kind), Name: name}
+		if seen[u] {
+			return nil
+		}
+		seen[u] = true
+		version, err := w.driverVersion(ctx, kind, name)
+		u.Version = version
+		uses = append(uses, u)
+		return err
+	}
 	for _, name := range w.rollout.Hosts {
-		snap, err := w.set.Snapshotter(snapshotOf(w.fleet.Host(name)))
-		if err != nil {
+		h := w.fleet.Host(name)
+		if err := add(driver.KindSnapshot, plan.SnapshotDriver(h)); err != nil {
 			return nil, err
 		}
-		info, err := snap.Info(ctx)
-		if err != nil {
-			return nil, err
+		if !w.wantsPackages() {
+			continue
 		}
-		u := plan.DriverUse{Kind: string(info.Kind), Name: info.Name, Version: info.Version}
-		if !seen[u] {
-			seen[u] = true
-			uses = append(uses, u)
+		if err := add(driver.KindPackages, packagesOf(h)); err != nil {
+			return nil, err
 		}
 	}
 	return uses, nil
 }
 
+// driverVersion asks a driver for its version.
+func (w *world) driverVersion(ctx context.Context, kind driver.Kind, name string) (string, error) {
+	var d driver.Driver
+	var err error
+	switch kind {
+	case driver.KindSnapshot:
+		d, err = w.set.Snapshotter(name)
+	case driver.KindPackages:
+		d, err = w.set.PackageManager(name)
+	default:
+		err = fmt.Errorf("unknown kind of driver %q", kind)
+	}
+	if err != nil {
+		return "", err
+	}
+	info, err := d.Info(ctx)
+	return info.Version, err
+}
+
+// driversFit refuses a plan that was made with other versions of its drivers.
+func (w *world) driversFit(ctx context.Context, p *plan.Plan) error {
+	for _, u := range p.Drivers {
+		if u.Version == "" {
+			continue // the plan does not know it
+		}
+		version, err := w.driverVersion(ctx, driver.Kind(u.Kind), u.Name)
+		if err != nil {
+			return fmt.Errorf("cannot carry out the plan of %s: %w", p.Rollout, err)
+		}
+		if version != u.Version {
+			return fmt.Errorf("cannot carry out the plan of %s: it was made with %s driver %q version %s, and this one is %s; plan again with: %s plan %s",
+				p.Rollout, u.Kind, u.Name, u.Version, version, w.app.self(), p.Rollout)
+		}
+	}
+	return nil
+}
+
 func (a *app) showPlan(p plan.Plan, problems []plan.Problem, target string) error {
-	for _, pr := range problems {
-		fmt.Fprintf(a.stderr, "error: %s\n  %s\n  %s\n", pr.Summary, pr.Detail, pr.Remedy)
+	if len(problems) > 0 {
+		if err := report.Problems(a.stderr, problems, a.look(a.stderr)); err != nil {
+			return err
+		}
 	}
 	if a.json() {
 		return report.JSON(a.stdout, &p)
 	}
-	return report.Text(a.stdout, &p, report.Options{Width: a.width(a.stdout), Color: a.color(a.stdout), Target: target})
+	if len(problems) > 0 {
+		return nil
+	}
+	o := a.look(a.stdout)
+	o.Target = target
+	return report.Text(a.stdout, &p, o)
 }
 
 // planExit gives 1 when a target is blocked, 2 when there is something to do,
@@ -244,9 +301,21 @@ func (a *app) readPlan(file string) (plan.Plan, error) {
 	}
 	p, err := plan.Decode(bytes.TrimSpace(text))
 	if err != nil {
-		return plan.Plan{}, fmt.Errorf("cannot read plan %s: %w", file, err)
+		if isPlan(text) {
+			return plan.Plan{}, fmt.Errorf("cannot use plan %s: %w", file, err)
+		}
+		return plan.Plan{}, fmt.Errorf("%s is not a plan file of ncfleet; make one with: %s plan -o FILE", file, a.self())
 	}
 	return p, a.fits(&p)
+}
+
+// isPlan reports whether a file is a plan, of whatever version.
+func isPlan(text []byte) bool {
+	var head struct {
+		FormatVersion int
+		Rollout       string
+	}
+	return json.Unmarshal(text, &head) == nil && head.FormatVersion > 0 && head.Rollout != ""
 }
 
 // fits refuses a plan whose inventory or host scripts are no longer those it
@@ -257,7 +326,7 @@ func (a *app) fits(p *plan.Plan) error {
 		return err
 	}
 	if p.InventoryDigest != fleet.Digest {
-		return fmt.Errorf("cannot apply the plan of %s: the inventory changed since it was made; plan again", p.Rollout)
+		return fmt.Errorf("cannot apply the plan of %s: the inventory changed since it was made; plan again with: %s plan %s", p.Rollout, a.self(), p.Rollout)
 	}
 	have := nextcloud.ScriptDigests()
 	for name, digest := range p.Scripts {

@@ -135,7 +135,7 @@ type stepView struct {
 func viewPlan(p *plan.Plan) planView {
 	o := p.Policy
 	v := planView{
-		FormatVersion: formatVersion, Rollout: p.Rollout, Digest: plan.Digest(*p), FactsOf: p.Made.UTC(),
+		FormatVersion: formatVersion, Rollout: p.Rollout, Digest: plan.Digest(*p), FactsOf: p.Made.UTC().Truncate(time.Second),
 		Changes: targets(p) > 0, Targets: targetCount{Planned: targets(p), Blocked: len(p.Blocked), Idle: len(p.Idle)},
 		Policy: policyView{
 			MaxUnavailable: o.MaxUnavailable, FailureBudget: o.FailureBudget, Ahead: o.Ahead, SpreadLabel: o.SpreadLabel,

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -62,8 +63,8 @@ func eventTarget(e rollout.Event) string {
 }
 
 func viewEvent(e rollout.Event) eventView {
-	v := eventView{FormatVersion: formatVersion, Seq: e.Seq, At: e.At.UTC(), Kind: string(e.Kind), Step: e.Step,
-		Target: eventTarget(e), Wave: e.Wave, Who: e.Who, Digest: e.Digest, Detail: e.Detail, Evidence: e.Evidence, Seconds: e.Seconds}
+	v := eventView{FormatVersion: formatVersion, Seq: e.Seq, At: e.At.UTC().Truncate(time.Millisecond), Kind: string(e.Kind), Step: e.Step,
+		Target: eventTarget(e), Wave: e.Wave, Who: e.Who, Digest: e.Digest, Detail: e.Detail, Evidence: e.Evidence, Seconds: math.Round(e.Seconds*1000) / 1000}
 	if e.Handle != nil {
 		v.Driver, v.Snapshot = e.Handle.Driver, e.Handle.Key
 	}

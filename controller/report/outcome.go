@@ -13,9 +13,15 @@ import (
 // shownCommands is how many commands are proposed at most.
 const shownCommands = 12
 
-// OutcomeText writes how a rollout stands or ended, 80 columns wide.
-func OutcomeText(w io.Writer, id string, s *rollout.State, v rollout.Verdict) error {
-	return Outcome(w, id, s, v, Options{})
+// Live is what a reader of the journal knows beside the events of a rollout
+// that has not ended.
+type Live struct {
+	// Running is true while a controller writes the journal.
+	Running bool
+	// Requests were noted and wait for a controller to take them.
+	Requests []rollout.Event
+	// Waits says why nothing starts.
+	Waits []string
 }
 
 // Outcome writes how a rollout stands or ended, for people. id is its name in
@@ -36,12 +42,13 @@ func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Opti
 		pg.item(2, 17, "", "began", s.Started.UTC().Format("2006-01-02 15:04:05 MST"))
 	}
 	if s.HaltReason != "" {
-		pg.item(2, 17, red, "halted", s.HaltReason)
+		pg.item(2, 17, red, "halted", brief(s.HaltReason, s))
 	}
 	if lines := closedLines(s, now); lines != "" {
 		pg.item(2, 17, "", "users out", lines)
 	}
 	pg.item(2, 17, "", "journal", id)
+	live(pg, s, v, o)
 	for i := range s.Plan.Waves {
 		outcomeWave(pg, s, i, now)
 	}
@@ -56,8 +63,62 @@ func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Opti
 			pg.line("  %s", l)
 		}
 	}
-	next(pg, s)
+	next(pg, s, o)
 	return pg.err
+}
+
+// live writes who carries the rollout on, what was asked, and what it waits for.
+func live(pg *page, s *rollout.State, v rollout.Verdict, o Options) {
+	l := o.Live
+	if l == nil {
+		return
+	}
+	for _, e := range l.Requests {
+		pg.item(2, 17, yellow, "noted", asked(e)+"; waits for a controller")
+	}
+	if v != "" {
+		return
+	}
+	if !l.Running && !s.Started.IsZero() {
+		pg.item(2, 17, red, "controller", "NONE RUNS: nothing goes on by itself. Go on with: "+o.command("resume"))
+	} else if l.Running {
+		pg.item(2, 17, "", "controller", "runs")
+	}
+	for _, r := range l.Waits {
+		pg.item(2, 17, dim, "waits", brief(r, s))
+	}
+}
+
+// asked says what a request wants: "abort by anna@control".
+func asked(e rollout.Event) string {
+	words := []string{strings.ReplaceAll(string(e.Kind), "_", " ")}
+	switch e.Kind {
+	case rollout.EventPaused:
+		words[0] = "pause"
+	case rollout.EventResumed:
+		words[0] = "resume"
+	case rollout.EventAborted:
+		words[0] = "abort"
+	case rollout.EventApproved:
+		words[0] = "approve"
+	case rollout.EventRollback:
+		words[0] = "rollback"
+	default: // no other is asked for
+	}
+	if e.Wave != "" {
+		words = append(words, "wave "+e.Wave)
+	}
+	if e.Target != "" {
+		words = append(words, e.Target)
+	}
+	if e.Who != "" {
+		words = append(words, "by "+e.Who)
+	}
+	text := strings.Join(words, " ")
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	return text
 }
 
 // latest is the newest instant that the state knows.
@@ -135,8 +196,10 @@ func outcomeWave(pg *page, s *rollout.State, i int, now time.Time) {
 	switch {
 	case failures(s, w) > 0:
 		state = plural(failures(s, w), "failure")
-	case ws.Passed:
+	case passed(s, i):
 		state = "passed"
+	case ws.Passed:
+		state = "nobody upgraded"
 	case !ws.SettledAt.IsZero():
 		state = "settled " + ws.SettledAt.UTC().Format("15:04:05 MST")
 	case begun(s, w):
@@ -147,7 +210,7 @@ func outcomeWave(pg *page, s *rollout.State, i int, now time.Time) {
 	at := map[string]int{}
 	for k := range w.Targets {
 		t := &w.Targets[k]
-		lines := capture(pg, func(q *page) { outcomeTarget(q, s.Targets[t.Name], t, now) })
+		lines := capture(pg, func(q *page) { outcomeTarget(q, s, t, now) })
 		key := strings.Join(lines, "\n")
 		n, ok := at[key]
 		if !ok {
@@ -163,6 +226,19 @@ func outcomeWave(pg *page, s *rollout.State, i int, now time.Time) {
 			pg.line("%s", l)
 		}
 	}
+}
+
+// passed reports whether a wave proved something: it has its gate behind it,
+// nobody failed and somebody was upgraded.
+func passed(s *rollout.State, wave int) bool {
+	w := &s.Plan.Waves[wave]
+	upgraded := 0
+	for _, t := range w.Targets {
+		if s.Targets[t.Name].Status == rollout.Upgraded {
+			upgraded++
+		}
+	}
+	return s.Waves[wave].Passed && failures(s, w) == 0 && upgraded > 0
 }
 
 func failures(s *rollout.State, w *plan.Wave) int {
@@ -184,7 +260,8 @@ func begun(s *rollout.State, w *plan.Wave) bool {
 	return false
 }
 
-func outcomeTarget(pg *page, t *rollout.TargetState, p *plan.Target, now time.Time) {
+func outcomeTarget(pg *page, s *rollout.State, p *plan.Target, now time.Time) {
+	t := s.Targets[p.Name]
 	line := fate(t)
 	if len(p.Hops) > 0 && t.Status == rollout.Upgraded {
 		line += " to " + p.To.String()
@@ -197,7 +274,11 @@ func outcomeTarget(pg *page, t *rollout.TargetState, p *plan.Target, now time.Ti
 	}
 	pg.item(4, 6, fateStyle(t.Status), "", line)
 	if t.Reason != "" && t.Status != rollout.Upgraded {
-		pg.item(6, 11, dim, "why:", t.Reason)
+		why := t.Reason
+		if s.HaltReason != "" {
+			why = strings.ReplaceAll(why, "the rollout halted: "+s.HaltReason, "the rollout halted")
+		}
+		reason(pg, 6, 11, unnamed(why, p.Name, p.Host))
 	}
 	if (t.StillClosed || t.Status == rollout.Held) && !t.ClosedAt.IsZero() {
 		pg.item(6, 11, red, "users out since", t.ClosedAt.UTC().Format("15:04:05 MST")+", "+span(closedFor(t, now)))
@@ -205,104 +286,71 @@ func outcomeTarget(pg *page, t *rollout.TargetState, p *plan.Target, now time.Ti
 }
 
 // next names the commands that lead on.
-func next(pg *page, s *rollout.State) {
-	var lines [][2]string
-	for i := range s.Plan.Waves {
-		for _, p := range s.Plan.Waves[i].Targets {
-			switch t := s.Targets[p.Name]; {
-			case t.Status == rollout.Held:
-				lines = append(lines, [2]string{"ncfleet approve " + p.Name, "let its users in as it is"},
-					[2]string{"ncfleet rollback " + p.Name, "take it back"})
-			case t.Status == rollout.Failed:
-				back, approve := "take it back; what users wrote since it was opened is lost", s.Allows(rollout.Event{Kind: rollout.EventApproved, Target: p.Name}) == nil
-				if t.StillClosed && !approve {
-					back = "try the way back again, once the cause is gone"
-				}
-				lines = append(lines, [2]string{"ncfleet rollback " + p.Name, back})
-				if approve {
-					lines = append(lines, [2]string{"ncfleet approve " + p.Name, "keep it as it is"})
-				}
+func next(pg *page, s *rollout.State, o Options) {
+	lines := targetCommands(s, o)
+	if s.HaltReason != "" || s.Paused {
+		what := "go on"
+		if s.HaltReason != "" {
+			what += ", with the failures so far accepted"
+		}
+		lines = append(lines, [2]string{o.command("resume"), what})
+	}
+	for i, w := range s.Plan.Waves {
+		if w.Approve && !s.Waves[i].Approved && s.Ended == "" && (i == 0 || s.Waves[i-1].Passed) {
+			lines = append(lines, [2]string{o.command("approve --wave " + w.Name), "let the wave start"})
+		}
+		for _, t := range w.Targets {
+			if s.Targets[t.Name].Refused && s.Targets[t.Name].Settled() {
+				lines = append(lines, [2]string{o.command("plan " + s.Plan.Rollout), "plan anew what was refused"})
+				break
 			}
 		}
-	}
-	if s.HaltReason != "" || s.Paused {
-		lines = append(lines, [2]string{"ncfleet resume", "go on, with the failures so far accepted"})
 	}
 	if len(lines) == 0 {
 		return
 	}
 	pg.line("")
 	pg.line("%s", pg.paint(bold, "Next"))
+	written := map[string]bool{}
 	for i, l := range lines {
 		if i == shownCommands {
 			pg.line("  and %s more", plural(len(lines)-i, "command"))
 			break
 		}
+		if written[l[0]] {
+			continue
+		}
+		written[l[0]] = true
+		if len(l[0]) > 26 {
+			pg.line("  %s", l[0])
+			pg.item(30, 30, "", "", l[1])
+			continue
+		}
 		pg.item(2, 30, "", l[0], l[1])
 	}
 }
 
-type outcomeView struct {
-	FormatVersion int                `json:"format_version"`
-	Verdict       string             `json:"verdict"`
-	Targets       rollout.Counts     `json:"targets"`
-	Rollout       string             `json:"rollout"`
-	ID            string             `json:"id,omitempty"`
-	PlanDigest    string             `json:"plan_digest"`
-	Began         *time.Time         `json:"began,omitempty"`
-	HaltReason    string             `json:"halt_reason,omitempty"`
-	Waves         []outcomeWaveView  `json:"waves"`
-	Blocked       []blockedView      `json:"blocked"`
-	Idle          []string           `json:"idle"`
-	ClosedSeconds map[string]float64 `json:"closed_seconds"`
-}
-
-type outcomeWaveView struct {
-	Name    string              `json:"name"`
-	Passed  bool                `json:"passed"`
-	Targets []outcomeTargetView `json:"targets"`
-}
-
-type outcomeTargetView struct {
-	Name        string `json:"name"`
-	Outcome     string `json:"outcome"`
-	From        string `json:"from,omitempty"`
-	To          string `json:"to,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-	StillClosed bool   `json:"still_closed,omitempty"`
-}
-
-// OutcomeJSON writes how a rollout stands or ended: one object on one line.
-// The verdict of one that has none yet is "running".
-func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdict) error {
-	now := latest(s)
-	v := outcomeView{
-		FormatVersion: formatVersion, Verdict: string(verdict), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
-		PlanDigest: plan.Digest(*s.Plan), HaltReason: s.HaltReason, Waves: []outcomeWaveView{}, Blocked: []blockedView{},
-		Idle: append([]string{}, s.Plan.Idle...), ClosedSeconds: map[string]float64{},
-	}
-	if v.Verdict == "" {
-		v.Verdict = "running"
-	}
-	if !s.Started.IsZero() {
-		began := s.Started.UTC()
-		v.Began = &began
-	}
+// targetCommands are the commands about targets that ask for a decision.
+func targetCommands(s *rollout.State, o Options) [][2]string {
+	var lines [][2]string
 	for i := range s.Plan.Waves {
-		p := &s.Plan.Waves[i]
-		wave := outcomeWaveView{Name: p.Name, Passed: s.Waves[i].Passed && failures(s, p) == 0, Targets: []outcomeTargetView{}}
-		for _, t := range p.Targets {
-			st := s.Targets[t.Name]
-			wave.Targets = append(wave.Targets, outcomeTargetView{Name: t.Name, Outcome: string(st.Status),
-				From: t.From.String(), To: t.To.String(), Reason: st.Reason, StillClosed: st.StillClosed})
-			if d := closedFor(st, now); d > 0 {
-				v.ClosedSeconds[t.Name] = d.Round(time.Millisecond).Seconds()
+		for _, p := range s.Plan.Waves[i].Targets {
+			switch t := s.Targets[p.Name]; t.Status {
+			case rollout.Held:
+				lines = append(lines, [2]string{o.command("approve " + p.Name), "let its users in as it is"},
+					[2]string{o.command("rollback " + p.Name), "take it back"})
+			case rollout.Failed:
+				back, approve := "take it back; what users wrote since it was opened is lost", s.Allows(rollout.Event{Kind: rollout.EventApproved, Target: p.Name}) == nil
+				if t.StillClosed && !approve {
+					back = "try the way back again, once the cause is gone"
+				}
+				lines = append(lines, [2]string{o.command("rollback " + p.Name), back})
+				if approve {
+					lines = append(lines, [2]string{o.command("approve " + p.Name), "keep it as it is"})
+				}
+			case rollout.Waiting, rollout.Running, rollout.RollingBack, rollout.Upgraded, rollout.RolledBack, rollout.Untouched:
 			}
 		}
-		v.Waves = append(v.Waves, wave)
 	}
-	for _, b := range s.Plan.Blocked {
-		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
-	}
-	return object(w, v, "")
+	return lines
 }

@@ -18,6 +18,18 @@ type Options struct {
 	Verbose bool
 	// Zone is that of the times in progress lines; nil is UTC.
 	Zone *time.Location
+	// Command is how commands to type begin; "" is "ncfleet".
+	Command string
+	// Live is shown of a rollout that has not ended; nil when it is not known.
+	Live *Live
+}
+
+// command is a command line to type.
+func (o Options) command(verb string) string {
+	if o.Command == "" {
+		return "ncfleet " + verb
+	}
+	return o.Command + " " + verb
 }
 
 const (
@@ -107,7 +119,12 @@ func wrap(text string, width int) []string {
 	return out
 }
 
-// plural is "1 target", "3 targets".
+// Plural is "1 target", "3 targets".
+func Plural(n int, noun string) string { return plural(n, noun) }
+
+// Names folds runs of numbered names: "cloud-03 … cloud-11".
+func Names(list []string) string { return names(list) }
+
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -3,6 +3,7 @@ package report
 import (
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -15,16 +16,32 @@ import (
 //	02:14:07  canary  cloud-01  snapshot  ok  3.1 s
 //
 // The start of a step is shown for those that take long; with Verbose for all.
-// It is a sink of the controller's loop and is called by one goroutine.
+// It is a sink of the controller's loop; Beat may be called by another goroutine.
 type Progress struct {
+	mu      sync.Mutex
 	page    *page
 	options Options
-	plan    *plan.Plan
 	steps   map[string]place
 	settled map[string]rollout.Status
+	told    map[string][]string // reasons written, by target
+	running map[string]time.Time
+	out     *noting
+	quiet   time.Time // since when nothing was written
 	waits   string
+	paused  string // who paused
 	waveCol int
 	nameCol int
+}
+
+// noting is a writer that remembers that something was written.
+type noting struct {
+	io.Writer
+	wrote bool
+}
+
+func (n *noting) Write(b []byte) (int, error) {
+	n.wrote = true
+	return n.Writer.Write(b)
 }
 
 // place is where a step stands in the plan.
@@ -41,7 +58,9 @@ const (
 
 // NewProgress returns a Progress for a plan.
 func NewProgress(w io.Writer, p *plan.Plan, o Options) *Progress {
-	g := &Progress{page: newPage(w, o), options: o, plan: p, steps: map[string]place{}, settled: map[string]rollout.Status{}}
+	out := &noting{Writer: w}
+	g := &Progress{page: newPage(out, o), out: out, options: o, steps: map[string]place{}, settled: map[string]rollout.Status{},
+		told: map[string][]string{}, running: map[string]time.Time{}}
 	for i := range p.Waves {
 		wave := &p.Waves[i]
 		g.waveCol = max(g.waveCol, min(utf8.RuneCountInString(wave.Name), widestWave))
@@ -62,11 +81,18 @@ func NewProgress(w io.Writer, p *plan.Plan, o Options) *Progress {
 }
 
 // Err returns the first error of writing.
-func (g *Progress) Err() error { return g.page.err }
+func (g *Progress) Err() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.page.err
+}
 
 // Event writes what happened. s is the state after it.
 func (g *Progress) Event(e rollout.Event, s *rollout.State) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.waits = ""
+	g.follow(e, s)
 	switch e.Kind {
 	case rollout.EventStepBegun:
 		if at, ok := g.steps[e.Step]; ok && (g.options.Verbose || long(at.step.Kind)) {
@@ -76,35 +102,43 @@ func (g *Progress) Event(e rollout.Event, s *rollout.State) {
 		g.step(e, green, "ok", seconds(e))
 	case rollout.EventStepFail:
 		g.step(e, red, "FAILED", seconds(e))
-		g.explain(e.Detail)
+		g.explain(e)
 	case rollout.EventStepHeld:
 		g.step(e, yellow, "UNCLEAR", seconds(e))
-		g.explain(e.Detail)
+		g.explain(e)
 	case rollout.EventStepRefused:
 		g.step(e, yellow, "REFUSED", seconds(e))
-		g.explain(e.Detail)
+		g.explain(e)
 	case rollout.EventStepNever:
 		g.step(e, yellow, "never began", "it will be started again")
 	default:
-		g.event(e)
+		g.event(e, s)
 	}
 	g.fates(e, s)
 }
 
 // Waiting writes why nothing starts, once per reason.
-func (g *Progress) Waiting(reasons []string, _ *rollout.State) {
+func (g *Progress) Waiting(reasons []string, s *rollout.State) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	all := strings.Join(reasons, "\n")
 	if all == g.waits || all == "" {
 		return
 	}
 	g.waits = all
 	for _, r := range reasons {
-		g.page.item(10, 17, dim, "waits:", r)
+		if s != nil && s.Paused && strings.HasPrefix(r, "the rollout is paused") {
+			r = "paused" + g.paused + "; resume from another terminal with: " + g.options.command("resume")
+		}
+		if name, ok := strings.CutSuffix(r, " waits for approval"); ok {
+			r += "; from another terminal: " + g.options.command("approve --wave "+strings.TrimPrefix(name, "wave "))
+		}
+		g.page.item(10, 17, dim, "waits:", brief(r, s))
 	}
 }
 
 // event writes what concerns the rollout as a whole.
-func (g *Progress) event(e rollout.Event) {
+func (g *Progress) event(e rollout.Event, s *rollout.State) {
 	what := strings.ReplaceAll(string(e.Kind), "_", " ")
 	about := strings.TrimSpace(e.Target + " " + e.Wave)
 	line := what
@@ -117,10 +151,13 @@ func (g *Progress) event(e rollout.Event) {
 	if e.Kind == rollout.EventEnded {
 		line = "rollout " + e.Detail
 	} else if e.Detail != "" {
-		line += ": " + e.Detail
+		line += ": " + brief(e.Detail, s)
 	}
 	if r := e.Evidence["reason"]; r != "" {
-		line += ": " + r
+		line += ": " + brief(r, s)
+	}
+	if e.Kind == rollout.EventPaused {
+		line += "; what has begun finishes, nothing new starts"
 	}
 	g.page.item(0, 10, "", g.clock(e.At), line)
 }
@@ -143,9 +180,21 @@ func gap(s string) string {
 	return "  " + s
 }
 
-func (g *Progress) explain(text string) {
+// explain writes the reason of a step's end below its line, which names the
+// target already.
+func (g *Progress) explain(e rollout.Event) {
+	target := g.steps[e.Step].step.Target
+	g.told[target] = append(g.told[target], e.Detail)
+	text := unnamed(e.Detail, target, hostOf(target))
+	list, after, ok := differences(text)
+	if ok {
+		text = strings.TrimSuffix(stale, ": ") + "; " + after
+	}
 	for _, l := range wrap(text, g.page.width-10) {
 		g.page.line("%s%s", spaces(10), l)
+	}
+	for _, d := range list {
+		g.page.item(10, 12, "", "-", d)
 	}
 }
 
@@ -170,8 +219,14 @@ func (g *Progress) fates(e rollout.Event, s *rollout.State) {
 	if c := closedFor(t, e.At); c > 0 {
 		line += ", closed for " + span(c)
 	}
-	if t.Reason != "" && t.Status != rollout.Upgraded {
-		line += ": " + t.Reason
+	if t.Status != rollout.Upgraded {
+		why := t.Reason
+		if s.HaltReason != "" {
+			why = strings.ReplaceAll(why, "the rollout halted: "+s.HaltReason, "the rollout halted")
+		}
+		if why = rest(why, g.told[name]); why != "" {
+			line += ": " + unnamed(why, name, hostOf(name))
+		}
 	}
 	lines := wrap(line, g.page.width-10)
 	for i, l := range lines {

@@ -112,7 +112,8 @@ func TestProgressAndOutcome(t *testing.T) {
 		{"verbose", breaks, Options{Verbose: true, Color: true}, rollout.Succeeded},
 		{"refused", func(id string) (rollout.EventKind, string) {
 			if id == "rest/cloud-02/recheck" {
-				return rollout.EventStepRefused, "version of cloud-02: planned 28.0.2.5, found 28.0.3.1"
+				return rollout.EventStepRefused, "cloud-02: no longer as planned: package openssl: planned 3.0.15-1 → 3.0.17-1, found 3.0.15-1 → 3.0.18-1; " +
+					"version of cloud-02: planned 28.0.2.5, found 28.0.3.1; nothing was done; make a new plan"
 			}
 			return rollout.EventStepDone, ""
 		}, Options{}, rollout.Incomplete},
@@ -149,7 +150,7 @@ func TestProgressAndOutcome(t *testing.T) {
 			}
 			golden(t, "run-"+c.name+".txt", b.Bytes())
 			var j bytes.Buffer
-			if err := OutcomeJSON(&j, "spring-20261123-021400", s, s.Ended); err != nil {
+			if err := OutcomeJSON(&j, "spring-20261123-021400", s, s.Ended, nil); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "run-"+c.name+".json", j.Bytes())
@@ -161,7 +162,7 @@ func TestOutcomeJSONIsOneLineOfTheKnownShape(t *testing.T) {
 	p := real(t)
 	s := drive(t, p, breaks)
 	var b bytes.Buffer
-	if err := OutcomeJSON(&b, "id", s, s.Ended); err != nil {
+	if err := OutcomeJSON(&b, "id", s, s.Ended, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(b.String(), "\n"); n != 1 {
@@ -186,6 +187,112 @@ func TestWaitingIsSaidOnce(t *testing.T) {
 	g.Waiting(nil, nil)
 	if n := strings.Count(b.String(), "bakes"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, b.String())
+	}
+}
+
+func TestPausedSaysHowToGoOn(t *testing.T) {
+	p := real(t)
+	s, err := rollout.New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	g := NewProgress(&b, p, Options{Command: "ncfleet -i x.hcl", Width: 200})
+	at := time.Date(2026, 11, 23, 2, 14, 0, 0, time.UTC)
+	for i, e := range []rollout.Event{{Kind: rollout.EventStarted, Digest: "d"}, {Kind: rollout.EventPaused, Who: "anna@control"}} {
+		e.Seq, e.At = int64(i+1), at
+		if err := s.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+		g.Event(e, s)
+	}
+	g.Waiting(s.Next(at).Waits, s)
+	if want := "waits: paused by anna@control; resume from another terminal with: ncfleet -i x.hcl resume"; !strings.Contains(b.String(), want) {
+		t.Errorf("no %q in\n%s", want, b.String())
+	}
+}
+
+func TestBeat(t *testing.T) {
+	p := real(t)
+	s, err := rollout.New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	g := NewProgress(&b, p, Options{})
+	at := time.Date(2026, 11, 23, 2, 14, 0, 0, time.UTC)
+	for i, e := range []rollout.Event{{Kind: rollout.EventStarted, Digest: "d"}, {Kind: rollout.EventStepBegun, Step: "canary/cloud-01/recheck"}} {
+		e.Seq, e.At = int64(i+1), at
+		if err := s.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+		g.Event(e, s)
+	}
+	b.Reset()
+	for i := range 66 {
+		g.Beat(at.Add(time.Duration(i) * time.Second))
+	}
+	want := "02:14:30  still running: cloud-01 recheck 30 s\n02:15:00  still running: cloud-01 recheck 1 min\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	g.Event(rollout.Event{Kind: rollout.EventStepDone, Step: "canary/cloud-01/recheck", At: at}, s)
+	b.Reset()
+	g.Beat(at.Add(10 * time.Minute))
+	g.Beat(at.Add(20 * time.Minute))
+	if b.Len() > 0 {
+		t.Errorf("nothing runs, and it says %q", b.String())
+	}
+}
+
+func TestOutcomeOfALiveRollout(t *testing.T) {
+	p := real(t)
+	s, err := rollout.New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(rollout.Event{Seq: 1, Kind: rollout.EventStarted, Digest: "d", At: time.Date(2026, 11, 23, 2, 14, 0, 123456789, time.UTC)}); err != nil {
+		t.Fatal(err)
+	}
+	live := &Live{Requests: []rollout.Event{{Kind: rollout.EventAborted, Who: "anna@control", Detail: "wrong week"}}, Waits: []string{"something"}}
+	var b, j bytes.Buffer
+	if err := Outcome(&b, "id", s, "", Options{Live: live, Width: 120}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"noted          abort by anna@control: wrong week; waits for a controller", "NONE RUNS", "Go on with: ncfleet resume", "waits          something"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	if err := OutcomeJSON(&j, "id", s, "", live); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"controller":"none"`, `"requests":[{"kind":"aborted","who":"anna@control","detail":"wrong week"}]`, `"began":"2026-11-23T02:14:00Z"`} {
+		if !strings.Contains(j.String(), want) {
+			t.Errorf("no %s in %s", want, j.String())
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"nc1: the gate asks", "the gate asks"},
+		{"nc1: no room; rollback: nc1: no room", "no room; rollback: no room"},
+		{"the name nc1: is kept inside", "the name nc1: is kept inside"},
+	} {
+		if got := unnamed(c.in, "nc1", "nc1"); got != c.want {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
+	}
+	if got := rest("no room; rollback: no room", []string{"no room", "no room"}); got != "" {
+		t.Errorf("rest %q", got)
+	}
+	if got := rest("no room; nobody knows", []string{"no room"}); got != "nobody knows" {
+		t.Errorf("rest %q", got)
+	}
+	list, after, ok := differences("nc1: no longer as planned: a: planned 1, found 2; 3; b: planned 4, found 5; nothing was done; make a new plan")
+	if !ok || len(list) != 2 || list[0] != "a: planned 1, found 2; 3" || after != "nothing was done; make a new plan" {
+		t.Errorf("%q %q %v", list, after, ok)
 	}
 }
 

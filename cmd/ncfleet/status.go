@@ -1,0 +1,125 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ncfleet/ncfleet/controller/journal"
+	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/rollout"
+)
+
+func statusCommand(a *app) *cobra.Command {
+	var all bool
+	c := &cobra.Command{Use: "status [ROLLOUT-ID]", Short: "how a rollout stands: read from the journal", Args: cobra.MaximumNArgs(1),
+		Long: "status reads from the journal how a rollout stands, the newest one by default.\nExit code 0, or 7 when an instance is closed to its users and nothing will open it by itself.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			j, err := a.read()
+			if err != nil {
+				return err
+			}
+			defer j.Close()
+			if all {
+				return a.listRollouts(j)
+			}
+			id, err := pick(j, args)
+			if err != nil {
+				return err
+			}
+			return a.status(j, id)
+		}}
+	c.Flags().BoolVar(&all, "all", false, "list all rollouts of the journal")
+	return c
+}
+
+func (a *app) listRollouts(j *journal.Journal) error {
+	list, err := j.List()
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(a.stdout)
+	for _, e := range list {
+		if a.json() {
+			line := struct {
+				FormatVersion int       `json:"format_version"`
+				ID            string    `json:"id"`
+				Rollout       string    `json:"rollout"`
+				Created       time.Time `json:"created"`
+				PlanDigest    string    `json:"plan_digest"`
+			}{1, e.ID, e.Name, e.Created.Truncate(time.Second), e.Digest}
+			if err := enc.Encode(line); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(a.stdout, "%s  %s  %s\n", e.ID, e.Created.Format(time.RFC3339), e.Name)
+	}
+	return nil
+}
+
+// status shows one rollout and says in the exit code whether an instance is
+// closed that nothing will open.
+func (a *app) status(j *journal.Journal, id string) error {
+	s, err := replay(j, id)
+	if err != nil {
+		return err
+	}
+	requests, err := j.Requests(id)
+	if err != nil {
+		return err
+	}
+	free, err := a.free()
+	if err != nil {
+		return err
+	}
+	live := &report.Live{Running: !free}
+	for _, r := range requests {
+		live.Requests = append(live.Requests, r.Event)
+	}
+	if s.Ended == "" && !s.Started.IsZero() {
+		live.Waits = s.Next(now()).Waits
+	}
+	if err := a.reportOutcome(id, s, s.Ended, live); err != nil {
+		return err
+	}
+	if s.Ended != "" || free {
+		return closedOr(s, nil)
+	}
+	return stuckOr(s, nil)
+}
+
+// closedOr puts the instances that are still closed before any other result.
+// Why they are is told with the outcome.
+func closedOr(s *rollout.State, otherwise error) error { return closedExit(s.Closed(), otherwise) }
+
+// stuckOr is closedOr while a controller runs: what it will open itself is no
+// emergency.
+func stuckOr(s *rollout.State, otherwise error) error {
+	var stuck []string
+	for _, name := range s.Closed() {
+		if s.Targets[name].StillClosed {
+			stuck = append(stuck, name)
+		}
+	}
+	return closedExit(stuck, otherwise)
+}
+
+func closedExit(closed []string, otherwise error) error {
+	if len(closed) == 0 {
+		return otherwise
+	}
+	return &exitCode{exitClosed, "CLOSED TO USERS, and nothing will open it by itself: " + report.Names(closed)}
+}
+
+// reportOutcome shows how a rollout stands or ended; live may be nil.
+func (a *app) reportOutcome(id string, s *rollout.State, verdict rollout.Verdict, live *report.Live) error {
+	if a.json() {
+		return report.OutcomeJSON(a.stdout, id, s, verdict, live)
+	}
+	o := a.look(a.stdout)
+	o.Live = live
+	return report.Outcome(a.stdout, id, s, verdict, o)
+}

@@ -1,0 +1,104 @@
+package report
+
+import (
+	"io"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/rollout"
+)
+
+type outcomeView struct {
+	FormatVersion int                `json:"format_version"`
+	Verdict       string             `json:"verdict"`
+	Targets       rollout.Counts     `json:"targets"`
+	Rollout       string             `json:"rollout"`
+	ID            string             `json:"id,omitempty"`
+	PlanDigest    string             `json:"plan_digest"`
+	Began         *time.Time         `json:"began,omitempty"`
+	HaltReason    string             `json:"halt_reason,omitempty"`
+	Waves         []outcomeWaveView  `json:"waves"`
+	Blocked       []blockedView      `json:"blocked"`
+	Idle          []string           `json:"idle"`
+	ClosedSeconds map[string]float64 `json:"closed_seconds"`
+	// Of a rollout that has not ended: whether a controller carries it on, what
+	// was asked and waits for one, and why nothing starts.
+	Controller string        `json:"controller,omitempty"`
+	Requests   []requestView `json:"requests,omitempty"`
+	Waits      []string      `json:"waits,omitempty"`
+}
+
+type requestView struct {
+	Kind   string `json:"kind"`
+	Target string `json:"target,omitempty"`
+	Wave   string `json:"wave,omitempty"`
+	Who    string `json:"who,omitempty"`
+	Detail string `json:"detail,omitempty"`
+}
+
+type outcomeWaveView struct {
+	Name    string              `json:"name"`
+	Passed  bool                `json:"passed"`
+	Targets []outcomeTargetView `json:"targets"`
+}
+
+type outcomeTargetView struct {
+	Name        string `json:"name"`
+	Outcome     string `json:"outcome"`
+	From        string `json:"from,omitempty"`
+	To          string `json:"to,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	StillClosed bool   `json:"still_closed,omitempty"`
+}
+
+// OutcomeJSON writes how a rollout stands or ended: one object on one line.
+// The verdict of one that has none yet is "running". live may be nil.
+func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdict, live *Live) error {
+	now := latest(s)
+	v := outcomeView{
+		FormatVersion: formatVersion, Verdict: string(verdict), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
+		PlanDigest: plan.Digest(*s.Plan), HaltReason: s.HaltReason, Waves: []outcomeWaveView{}, Blocked: []blockedView{},
+		Idle: append([]string{}, s.Plan.Idle...), ClosedSeconds: map[string]float64{},
+	}
+	if v.Verdict == "" {
+		v.Verdict = "running"
+	}
+	if !s.Started.IsZero() {
+		began := s.Started.UTC().Truncate(time.Second)
+		v.Began = &began
+	}
+	for i := range s.Plan.Waves {
+		p := &s.Plan.Waves[i]
+		wave := outcomeWaveView{Name: p.Name, Passed: passed(s, i), Targets: []outcomeTargetView{}}
+		for _, t := range p.Targets {
+			st := s.Targets[t.Name]
+			wave.Targets = append(wave.Targets, outcomeTargetView{Name: t.Name, Outcome: string(st.Status),
+				From: t.From.String(), To: t.To.String(), Reason: st.Reason, StillClosed: st.StillClosed})
+			if d := closedFor(st, now); d > 0 {
+				v.ClosedSeconds[t.Name] = d.Round(time.Millisecond).Seconds()
+			}
+		}
+		v.Waves = append(v.Waves, wave)
+	}
+	for _, b := range s.Plan.Blocked {
+		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
+	}
+	v.live(live, verdict)
+	return object(w, v, "")
+}
+
+func (v *outcomeView) live(l *Live, verdict rollout.Verdict) {
+	if l == nil {
+		return
+	}
+	for _, e := range l.Requests {
+		v.Requests = append(v.Requests, requestView{Kind: string(e.Kind), Target: e.Target, Wave: e.Wave, Who: e.Who, Detail: e.Detail})
+	}
+	if verdict != "" {
+		return
+	}
+	v.Controller, v.Waits = "none", l.Waits
+	if l.Running {
+		v.Controller = "running"
+	}
+}
