@@ -84,9 +84,12 @@ func demoServeCommand(a *app) *cobra.Command {
 }
 
 // options turns the flags into what is simulated. Without faults of one's own
-// the middle host of the last wave breaks in occ upgrade.
+// a host of the last wave breaks in occ upgrade.
 func (d *demoFlags) options() (sim.Options, error) {
 	o := sim.Options{Dir: d.dir, Hosts: d.hosts, Faults: map[string][]sim.Fault{}}
+	if d.hosts < 1 || d.hosts > sim.MaxHosts {
+		return o, &exitCode{exitUsage, fmt.Sprintf("error: --hosts %d: from 1 to %d", d.hosts, sim.MaxHosts)}
+	}
 	for _, text := range d.faults {
 		host, fault, ok := strings.Cut(text, "=")
 		if !ok {
