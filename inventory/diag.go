@@ -30,8 +30,8 @@ type Diagnostic struct {
 	Severity Severity
 	Summary  string
 	Detail   string
-	File     string // "" and 0 for what lies in no file, such as a -var
-	Line     int
+	File     string // "" and 0 for what lies in no file, such as a --var
+	Line     int // 0 for what concerns the file as a whole
 	Col      int
 
 	where    string // `host "cloud-07"`
@@ -48,6 +48,9 @@ func (d Diagnostic) String() string {
 	}
 	if d.File == "" {
 		return text
+	}
+	if d.Line == 0 {
+		return d.File + ": " + text
 	}
 	return fmt.Sprintf("%s:%d:%d: %s", d.File, d.Line, d.Col, text)
 }
@@ -104,7 +107,10 @@ func (d Diagnostic) render(b *strings.Builder, color bool, width int) {
 	}
 	fmt.Fprintf(b, "%s%s:%s %s%s%s\n", mark, title, off, on, d.Summary, off)
 	if d.File != "" {
-		fmt.Fprintf(b, "  on %s line %d", d.File, d.Line)
+		fmt.Fprintf(b, "  on %s", d.File)
+		if d.Line > 0 {
+			fmt.Fprintf(b, " line %d", d.Line)
+		}
 		if d.where != "" {
 			fmt.Fprintf(b, ", in %s", d.where)
 		}
@@ -176,7 +182,10 @@ func (c *collector) add(severity Severity, rng hcl.Range, where, summary, detail
 	c.seen[key] = true
 	d := Diagnostic{Severity: severity, Summary: summary, Detail: detail, where: where}
 	if rng.Filename != "" {
-		d.File, d.Line, d.Col = rng.Filename, max(1, rng.Start.Line), max(1, rng.Start.Column)
+		d.File = rng.Filename
+		if rng.Start.Line > 0 { // else it is about the file as a whole
+			d.Line, d.Col = rng.Start.Line, max(1, rng.Start.Column)
+		}
 	}
 	c.list = append(c.list, d)
 	c.spans = append(c.spans, rng)

@@ -21,7 +21,7 @@ const maxFile = 64 << 20
 
 // Options are what Load needs besides the files; the zero value is useful.
 type Options struct {
-	// Vars are values for variables, from -var and -var-file. Lists and maps
+	// Vars are values for variables, from --var. Lists and maps
 	// are written as in HCL.
 	Vars map[string]string
 	// Env looks up an environment variable; nil means the process's own.
@@ -197,10 +197,32 @@ func (l *loader) parse(name, abs string) {
 	} else {
 		s.file, diags = hclsyntax.ParseConfig(raw, name, hcl.InitialPos)
 	}
-	l.reportHCL(diags, s.start(), "", nil)
+	l.reportHCL(oncePerLine(diags), s.start(), "", nil)
 	if s.file == nil && !diags.HasErrors() {
 		l.report(place, "", "Cannot read inventory file", "It holds neither HCL nor JSON.")
 	}
+}
+
+// oncePerLine keeps the first of the parser's complaints of one kind about one
+// line: after it the parser guesses, and says the same again and again.
+func oncePerLine(diags hcl.Diagnostics) hcl.Diagnostics {
+	type complaint struct {
+		summary string
+		line    int
+	}
+	seen := map[complaint]bool{}
+	var out hcl.Diagnostics
+	for _, d := range diags {
+		if d.Subject != nil {
+			c := complaint{d.Summary, d.Subject.Start.Line}
+			if seen[c] {
+				continue
+			}
+			seen[c] = true
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // digest is over the base names, lengths and bytes of all inventory files and

@@ -35,14 +35,14 @@ func (l *loader) scope() {
 	for _, name := range sortedKeys(l.opts.Vars) {
 		if _, ok := vars[name]; !ok {
 			l.report(hcl.Range{}, "", "Value for an unknown variable",
-				fmt.Sprintf("-var gives %s, but no variable %q is declared.%s", name, name, suggest(name, l.names.vars)))
+				fmt.Sprintf("--var gives %s, but no variable %q is declared.%s", name, name, suggest(name, l.names.vars)))
 		}
 	}
 	l.base.Variables["var"] = cty.ObjectVal(vars)
 	l.locals()
 }
 
-// variable is the value given by -var, or the default. What fails becomes
+// variable is the value given by --var, or the default. What fails becomes
 // unknown, so that what depends on it stays quiet.
 func (l *loader) variable(sec *section, name string) cty.Value {
 	s := l.in(sec, sec.src.ctx)
@@ -68,7 +68,7 @@ func (l *loader) variable(sec *section, name string) cty.Value {
 	given, isGiven := l.opts.Vars[name]
 	if !isGiven && fallback == cty.NilVal {
 		l.report(sec.rng, s.what, "Variable without a value",
-			fmt.Sprintf("Give it one with -var %s=VALUE, or write a default into its block.", name))
+			fmt.Sprintf("Give it one with --var %s=VALUE, or write a default into its block.", name))
 		return cty.DynamicVal
 	}
 	if secret {
@@ -90,13 +90,13 @@ func (l *loader) variable(sec *section, name string) cty.Value {
 	}
 	v, err := parseVar(given, want)
 	if err != nil {
-		l.report(sec.rng, s.what, "Value of another type", fmt.Sprintf("What -var %s gives does not fit: %s.", name, err))
+		l.report(sec.rng, s.what, "Value of another type", fmt.Sprintf("What --var %s gives does not fit: %s.", name, err))
 		return cty.DynamicVal
 	}
 	return v
 }
 
-// impliedType is the type a -var takes when the block has a default only.
+// impliedType is the type a --var takes when the block has a default only.
 func impliedType(fallback cty.Value) cty.Type {
 	switch {
 	case fallback == cty.NilVal || fallback.IsNull():
@@ -108,7 +108,7 @@ func impliedType(fallback cty.Value) cty.Type {
 	}
 }
 
-// parseVar reads a -var as text, number, bool or, for anything else, as HCL.
+// parseVar reads a --var as text, number, bool or, for anything else, as HCL.
 // Its errors do not repeat the value.
 func parseVar(given string, want cty.Type) (cty.Value, error) {
 	if want == cty.String {
@@ -116,7 +116,7 @@ func parseVar(given string, want cty.Type) (cty.Value, error) {
 	}
 	v := cty.StringVal(given)
 	if !want.IsPrimitiveType() {
-		expr, diags := hclsyntax.ParseExpression([]byte(given), "-var", hcl.InitialPos)
+		expr, diags := hclsyntax.ParseExpression([]byte(given), "--var", hcl.InitialPos)
 		if diags.HasErrors() {
 			return cty.NilVal, errors.New(`it is not an HCL expression such as ["a", "b"] or {a = "b"}`)
 		}

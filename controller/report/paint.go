@@ -24,13 +24,18 @@ type Options struct {
 	Live *Live
 }
 
-// command is a command line to type.
+// command is a command line to type, which is not broken at its spaces: a page
+// writes solid as a space.
 func (o Options) command(verb string) string {
-	if o.Command == "" {
-		return "ncfleet " + verb
+	c := o.Command
+	if c == "" {
+		c = "ncfleet"
 	}
-	return o.Command + " " + verb
+	return strings.ReplaceAll(c+" "+verb, " ", solid)
 }
+
+// solid stands for a space where no line is broken.
+const solid = "\x00"
 
 const (
 	usualWidth = 80
@@ -56,7 +61,8 @@ func newPage(w io.Writer, o Options) *page {
 
 func (p *page) line(format string, a ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintln(p.w, strings.TrimRight(fmt.Sprintf(format, a...), " "))
+		text := strings.ReplaceAll(fmt.Sprintf(format, a...), solid, " ")
+		_, p.err = fmt.Fprintln(p.w, strings.TrimRight(text, " "))
 	}
 }
 
