@@ -22,6 +22,9 @@ func facts(f func(*Facts, *InstanceFacts)) func(*Input) {
 }
 
 var troubles = []trouble{
+	{"unknown host key", "unreachable", "", facts(func(f *Facts, _ *InstanceFacts) {
+		f.Unreachable = "its key is not in /k. Then add it: `ssh-keyscan -p 2222 192.0.2.1 >> /k` and compare"
+	})},
 	{"unreachable host", "unreachable", "", facts(func(f *Facts, _ *InstanceFacts) {
 		*f = Facts{Host: "cloud-01", Unreachable: "dial tcp 192.0.2.1:22: connection refused"}
 	})},

@@ -20,6 +20,11 @@ func unreachable(h *inventory.Host, f *Facts) Problem {
 	if h.SSH.Port != 0 && h.SSH.Port != 22 {
 		port = fmt.Sprintf("-p %d ", h.SSH.Port)
 	}
+	if _, rest, ok := strings.Cut(f.Unreachable, "`ssh-keyscan "); ok {
+		scan, _, _ := strings.Cut(rest, "`")
+		return problem("unreachable", "the host's key is not known", f.Unreachable,
+			fmt.Sprintf("ssh-keyscan %s; compare the fingerprint with the one on the host's console, then plan again", scan))
+	}
 	return problem("unreachable", "the host cannot be reached", f.Unreachable,
 		fmt.Sprintf("try ssh %s%s%s, then plan again", port, user, address))
 }

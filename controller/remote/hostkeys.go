@@ -44,6 +44,11 @@ func (r *keyring) set(c *Config) (*keySet, error) {
 	}
 	r.mu.Unlock()
 	s.once.Do(func() { s.db, s.err = readKnownHosts(c) })
+	var missing *os.PathError
+	if errors.As(s.err, &missing) && errors.Is(s.err, os.ErrNotExist) {
+		return s, fmt.Errorf("%w; create it with `ssh-keyscan -p %d %s >> %s` and compare `ssh-keygen -lf %s` with the fingerprint on the host's console",
+			s.err, positive(c.Port, 22), c.Address, missing.Path, missing.Path)
+	}
 	return s, s.err
 }
 
@@ -57,7 +62,7 @@ func readKnownHosts(c *Config) (*knownhosts.HostKeyDB, error) {
 	}
 	db, err := knownhosts.NewDB(files...)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read known_hosts: %w; create it with `ssh-keyscan HOST >> FILE` and verify the fingerprints", err)
+		return nil, fmt.Errorf("cannot read known_hosts: %w", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read known_hosts: %w; correct or remove that line", err)

@@ -64,7 +64,7 @@ func TestKnownHosts(t *testing.T) {
 func TestKnownHostsFileProblems(t *testing.T) {
 	s := startServer(t)
 	for _, c := range []struct{ name, file, text, want string }{
-		{"missing", "none", "", "ssh-keyscan"},
+		{"missing", "none", "", fmt.Sprintf("`ssh-keyscan -p %d 127.0.0.1 >> /", s.config.Port)},
 		{"broken", "broken", "host ssh-ed25519 ???\n", "broken:1"},
 	} {
 		config := s.config
