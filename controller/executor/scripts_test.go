@@ -333,22 +333,107 @@ func hopKilled(t *testing.T, n int, noPerl, then string) int {
 	return called()
 }
 
-// TestTwoHopsBack takes two hops back at once.
+// twoHops upgrades in two hops; the second replaces a name of the site's own
+// that the first one's release did not have.
+func (s *site) twoHops() {
+	s.t.Helper()
+	for _, h := range []struct{ list, to, keep string }{{"29,0,1,1", "29.0.1", "28.0.2"}, {"30,0,4,1", "30.0.4", "29.0.1"}} {
+		staged := s.tree + ".ncfleet-new-" + h.to
+		release(s.t, staged, h.list, "28.0")
+		write(s.t, staged+"/NEW-"+h.to, "new")
+		if h.to == "30.0.4" {
+			write(s.t, staged+"/-dash", "of the release")
+		}
+		write(s.t, staged+"/.ncfleet-staged", "x")
+		s.must("hop.sh", "--staged", staged, "--keep", s.tree+".ncfleet-old-"+h.keep, "--to", h.to)
+	}
+}
+
+// leftovers are the names that a survey takes for an interrupted upgrade.
+func (s *site) leftovers() []string {
+	old, _ := filepath.Glob(s.tree + ".ncfleet-old-*")
+	more, _ := filepath.Glob(s.tree + ".ncfleet-new-*")
+	return append(old, more...)
+}
+
+// TestTwoHopsBack takes two hops back at once, killed on the way or not.
 func TestTwoHopsBack(t *testing.T) {
+	t.Parallel()
+	for _, perl := range []string{"", "yes"} {
+		t.Run("noperl="+perl, func(t *testing.T) {
+			t.Parallel()
+			total := twoHopsBack(t, perl, never)
+			for _, n := range kills(total, 4) {
+				twoHopsBack(t, perl, n)
+			}
+		})
+	}
+}
+
+func twoHopsBack(t *testing.T, noPerl string, n int) int {
+	s := newSite(t)
+	s.env = append(s.env, "NCFLEET_NO_PERL="+noPerl)
+	s.must("close.sh")
+	before := digest(t, s.tree)
+	s.twoHops()
+	env, called := s.killers(n)
+	_, _, out := s.shell("sh", env, "swapback.sh", "--keep", s.kept, "--from", "28.0.2")
+	places := called()
+	for range 2 {
+		s.must("swapback.sh", "--keep", s.kept, "--from", "28.0.2")
+	}
+	if after := digest(t, s.tree); after != before {
+		t.Errorf("killed at %d: not as before:\n%s\nwas\n%s\n%s", n, after, before, out)
+	}
+	if left := s.leftovers(); len(left) > 0 {
+		t.Errorf("killed at %d: left lying: %q", n, left)
+	}
+	s.must("unstage.sh", "--staged", s.staged)
+	if left, _ := filepath.Glob(s.tree + ".ncfleet-*"); len(left) > 0 {
+		t.Errorf("killed at %d: not removed: %q", n, left)
+	}
+	return places
+}
+
+// TestSwapBackWithoutKept: tidy removed the first kept tree, and was killed
+// before it came to the second.
+func TestSwapBackWithoutKept(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.must("close.sh")
-	before := digest(t, s.tree)
-	for _, h := range []struct{ list, to, keep string }{{"29,0,1,1", "29.0.1", "28.0.2"}, {"30,0,4,1", "30.0.4", "29.0.1"}} {
-		staged := s.tree + ".ncfleet-new-" + h.to
-		release(t, staged, h.list, "28.0")
-		write(t, staged+"/NEW-"+h.to, "new")
-		write(t, staged+"/.ncfleet-staged", "x")
-		s.must("hop.sh", "--staged", staged, "--keep", s.tree+".ncfleet-old-"+h.keep, "--to", h.to)
+	s.twoHops()
+	_ = os.RemoveAll(s.kept)
+	for range 2 {
+		r := s.must("swapback.sh", "--keep", s.kept, "--from", "28.0.2")
+		if !strings.Contains(strings.Join(r.Notes, ";"), "the snapshot brings it back") || codeVersion(s.tree) != "30.0.4.1" {
+			t.Errorf("notes %q, version %s", r.Notes, codeVersion(s.tree))
+		}
 	}
-	s.must("swapback.sh", "--keep", s.kept, "--from", "28.0.2")
-	if after := digest(t, s.tree); after != before {
-		t.Errorf("not as before:\n%s\nwas\n%s", after, before)
+	if left := s.leftovers(); len(left) > 0 {
+		t.Errorf("left lying: %q", left)
+	}
+	if r, code := s.sh("restored.sh", "--from", "28.0.2"); code == 0 || !strings.Contains(strings.Join(r.Errors, ";"), "expected 28.0.2") {
+		t.Errorf("exit %d, %q", code, r.Errors)
+	}
+}
+
+// TestBadTrees: what a rollback put aside goes with it, or with the next
+// upgrade, but never while it holds users' files.
+func TestBadTrees(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{"unstage.sh", "tidy.sh"} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			empty, full := s.tree+".ncfleet-bad-29.0.1.1", s.tree+".ncfleet-bad-x.2"
+			write(t, empty+"/version.php", "x")
+			write(t, full+"/files/.ocdata", "")
+			write(t, full+"/files/bob/files/a.txt", "bob's")
+			r := s.must(script)
+			if exists(empty) || !exists(full+"/files/bob/files/a.txt") || !strings.Contains(strings.Join(r.Degraded, ";"), full) {
+				t.Errorf("empty %v, full %v, degraded %q", exists(empty), exists(full), r.Degraded)
+			}
+		})
 	}
 }
 

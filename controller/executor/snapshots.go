@@ -107,8 +107,29 @@ func (w *work) restore(ctx context.Context) Outcome {
 		f.Evidence, f.Output = o.Evidence, o.Output
 		return f
 	}
+	if r := w.restored(ctx); r.Status != Succeeded {
+		return r
+	}
 	o.Evidence["restored"] = h.Key
 	return o
+}
+
+// restored has the web's PHP forget the code that the driver replaced. A host
+// without an instance has none.
+func (w *work) restored(ctx context.Context) Outcome {
+	site := nextcloud.Base(w.step.Args)
+	if len(site) == 0 {
+		var err error
+		if site, err = w.siteArgs(); err != nil {
+			return Outcome{Status: Succeeded}
+		}
+	}
+	c, err := w.command(nextcloud.Restored(site, nextcloud.Option(w.step.Args, "--from")), nil)
+	if err != nil {
+		return w.scriptOutcome(driver.RunState{}, err)
+	}
+	state, err := w.runAgain(ctx, w.id()+"/restored", c)
+	return w.scriptOutcome(state, err)
 }
 
 // longCommand is the limit above which a driver's command becomes a detached

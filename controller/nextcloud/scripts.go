@@ -81,6 +81,7 @@ var scriptParts = map[string][]string{
 	"hop.sh":      {"lib.sh", "swap.sh", "hop.sh"},
 	"open.sh":     {"lib.sh", "open.sh"},
 	"reboot.sh":   {"lib.sh", "reboot.sh"},
+	"restored.sh": {"lib.sh", "restored.sh"},
 	"stage.sh":    {"lib.sh", "stage.sh"},
 	"swapback.sh": {"lib.sh", "swap.sh", "swapback.sh"},
 	"tidy.sh":     {"lib.sh", "archives.sh", "tidy.sh"},

@@ -87,6 +87,13 @@ func (s Site) SwapBack(keep string, from Version) Invocation {
 	return s.call("swapback.sh", "--keep", keep, "--from", from.String())
 }
 
+// Restored reloads the web's PHP once a snapshot was put back, for the site
+// that the given arguments, of any other script, are about; from, unless "",
+// is the version that its code must have.
+func Restored(siteArgs []string, from string) Invocation {
+	return Invocation{Script: "restored.sh", Args: append(Base(siteArgs), "--from", from)}
+}
+
 // Apps updates apps until none is left, at most rounds times.
 func (s Site) Apps(rounds int) Invocation {
 	return s.call("apps.sh", "--rounds", strconv.Itoa(rounds))

@@ -314,6 +314,10 @@ remove_tree() {
 	real=$(cd "$1" && pwd -P) || fail "cannot enter $1"
 	data_real=$(cd "$DATA" 2>/dev/null && pwd -P) || data_real=$DATA
 	case $data_real/ in "$real"/*) fail "refused to remove $1: it holds the data directory $data_real" ;; esac
+	for d in "$real" "$real"/* "$real"/*/*; do
+		# Every data directory has this file; a release has none.
+		{ [ ! -f "$d/.ocdata" ] && [ ! -f "$d/.ncdata" ]; } || fail "refused to remove $1: users' files are in $d; move them to where they belong, then remove it by hand"
+	done
 	[ -z "$(mounts_in "$real")" ] || fail "refused to remove $1: $(mounts_in "$real" | head -n 1) is mounted in it; unmount it first"
 	rm -rf "$1" || fail "cannot remove $1"
 	say "removed $1"

@@ -1,18 +1,20 @@
 # swapback: the tree that was live before the rollout is live again, with the
 # config.php it had when it was closed. Done twice it has the effect of once;
-# where no swap was made it does nothing.
+# where no swap was made it does nothing. PHP is reloaded by restored.sh, once
+# the snapshot is back.
 
-# later_news takes away what a later hop brought and the first did not know.
-later_news() {
-	for l in "$P".ncfleet-old-*/.ncfleet-swap; do
-		[ -f "$l" ] && [ "$l" != "$KEEP/.ncfleet-swap" ] || continue
-		while IFS=$TAB read -r pi ti n; do
-			[ "$pi" = - ] || continue
-			if ! cut -f 3 "$KEEP/.ncfleet-swap" | grep -q -x -F -e "$n" && [ -e "$P/$n" ] && [ ! -e "$KEEP/$n" ]; then
-				mv "$P/$n" "$KEEP/$n" || fail "cannot take $P/$n away"
-			fi
-		done <"$l"
-	done
+# later lists the kept trees of the hops after the first, the last one first.
+later() {
+	for t in "$P".ncfleet-old-*; do
+		[ -f "$t/.ncfleet-swap" ] && [ "$t" != "$KEEP" ] && printf '%s\n' "${t#"$P".ncfleet-old-}"
+	done | sort -t . -k 1,1nr -k 2,2nr -k 3,3nr
+}
+
+# back_one takes one later hop back and puts its tree aside. Hop by hop, so
+# that what only a later release replaced or brought is as it was, too.
+back_one() {
+	swap_run "$P.ncfleet-old-$1" back
+	aside "$P.ncfleet-old-$1"
 }
 
 # config_back: where config could not be moved, its copy is put back.
@@ -45,13 +47,12 @@ aside() {
 	say "aside $bad"
 }
 
-# between puts the trees of the hops in between aside: nothing needs them, and
-# a later survey would take them for an interrupted upgrade.
-between() {
+# rest puts aside what is still kept: nothing needs it, and a later survey
+# would take it for an interrupted upgrade.
+rest() {
 	for t in "$P".ncfleet-old-*; do
-		[ -d "$t" ] && [ "$t" != "$KEEP" ] && aside "$t"
+		[ ! -d "$t" ] || aside "$t"
 	done
-	return 0
 }
 
 main() {
@@ -70,18 +71,17 @@ main() {
 		rm -f "$l"
 	done
 	if [ -f "$KEEP/.ncfleet-swap" ]; then
-		later_news
+		lines "$(later)$NL" back_one
 		swap_run "$KEEP" back
 		config_back
 		aside "$KEEP"
-		between
-		reload
 		is_release "$(code_version "$P")" "$FROM" || fail "$P is of version $(code_version "$P") after swapping back, expected $FROM: look at $P.ncfleet-*"
 	elif is_release "$(code_version "$P")" "$FROM"; then
 		say "nothing to swap back"
 	else
 		say "note the tree of $FROM is no longer kept beside $P: the snapshot brings it back"
 	fi
+	rest
 	say "version $(code_version "$P")"
 	mark swapback-end
 }

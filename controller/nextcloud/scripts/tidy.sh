@@ -16,6 +16,7 @@ main() {
 	done
 	for t in "$P".ncfleet-*.part; do [ ! -e "$t" ] || remove_tree "$t"; done
 	lines "$REMOVES" remove_tree
+	remove_bad
 	forget_archives
 	return $bad
 }

@@ -11,6 +11,6 @@ main() {
 	need_tree
 	one_writer
 	lines "$STAGEDS" unstage_one
-	for t in "$P".ncfleet-bad-*; do [ ! -e "$t" ] || remove_tree "$t"; done
+	remove_bad
 	forget_archives
 }
