@@ -206,7 +206,8 @@ func TestDetach(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, testPlan(1, 3))
-			w.hosts.takes, w.hosts.deaf = time.Minute, deaf
+			w.hosts.takes = time.Minute
+			w.hosts.setDeaf(deaf)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			go func() {
 				time.Sleep(10*time.Minute + 30*time.Second)
@@ -228,7 +229,7 @@ func TestDetach(t *testing.T) {
 			if len(w.book.events) != events {
 				t.Errorf("%d events were written after the controller had left", len(w.book.events)-events)
 			}
-			w.hosts.deaf = false
+			w.hosts.setDeaf(false)
 			w.finish(rollout.Succeeded)
 			for step, n := range w.hosts.effects {
 				if n != 1 {

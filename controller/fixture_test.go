@@ -172,9 +172,9 @@ type hosts struct {
 	book    *book
 	takes   time.Duration // each step
 	outcome map[string]executor.Outcome
-	deaf    bool // Perform goes on although ctx has ended
 
 	mu      sync.Mutex
+	deaf    bool                 // Perform goes on although ctx has ended
 	ends    map[string]time.Time // when each run ends, by step and attempt
 	effects map[string]int
 	looks   int
@@ -207,9 +207,21 @@ func (h *hosts) Perform(ctx context.Context, p *plan.Plan, t *plan.Target, s pla
 	return h.wait(ctx, s, end)
 }
 
+func (h *hosts) isDeaf() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.deaf
+}
+
+func (h *hosts) setDeaf(deaf bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deaf = deaf
+}
+
 func (h *hosts) wait(ctx context.Context, s plan.Step, end time.Time) executor.Outcome {
 	done := ctx.Done()
-	if h.deaf {
+	if h.isDeaf() {
 		done = nil
 	}
 	select {
