@@ -69,7 +69,7 @@ func logCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return report.Log(a.stdout, events, target, a.json())
+			return report.Log(a.stdout, events, target, a.json(), a.look(a.stdout))
 		}}
 	c.Flags().StringVar(&target, "target", "", "this target only")
 	return c

@@ -32,8 +32,8 @@ type eventView struct {
 
 // Log writes events in their order, all of them or those of one target: a line
 // each, or with asJSON one object a line.
-func Log(w io.Writer, events []rollout.Event, target string, asJSON bool) error {
-	pg := newPage(w, Options{})
+func Log(w io.Writer, events []rollout.Event, target string, asJSON bool, o Options) error {
+	pg := newPage(w, o)
 	for _, e := range events {
 		if target != "" && eventTarget(e) != target {
 			continue

@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"math"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -75,7 +76,7 @@ func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdi
 			wave.Targets = append(wave.Targets, outcomeTargetView{Name: t.Name, Outcome: string(st.Status),
 				From: t.From.String(), To: t.To.String(), Reason: st.Reason, StillClosed: st.StillClosed})
 			if d := closedFor(st, now); d > 0 {
-				v.ClosedSeconds[t.Name] = d.Round(time.Millisecond).Seconds()
+				v.ClosedSeconds[t.Name] = math.Round(d.Seconds()*1000) / 1000
 			}
 		}
 		v.Waves = append(v.Waves, wave)

@@ -318,7 +318,7 @@ func TestLog(t *testing.T) {
 		json           bool
 	}{{"log.txt", "", false}, {"log-target.txt", "cloud-02", false}, {"log.ndjson", "cloud-02", true}} {
 		var b bytes.Buffer
-		if err := Log(&b, events, c.target, c.json); err != nil {
+		if err := Log(&b, events, c.target, c.json, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, c.golden, b.Bytes())
