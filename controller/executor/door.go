@@ -149,8 +149,7 @@ func (w *work) freeAttempt(ctx context.Context, state, name string) (string, err
 		case driver.RunNever:
 			return id, nil
 		case driver.RunRunning:
-			stop := state + "/sites/" + strings.ReplaceAll(name, "/", "+") + "/door-stop"
-			if _, err := w.remote.Run(ctx, driver.Command{Argv: []string{"touch", stop}, User: "root", Timeout: time.Minute}); err != nil {
+			if err := w.stopDoor(ctx, state, name); err != nil {
 				return "", err
 			}
 			if _, err := w.remote.Wait(ctx, id, nil); err != nil {
@@ -162,6 +161,17 @@ func (w *work) freeAttempt(ctx context.Context, state, name string) (string, err
 		}
 	}
 	return "", fmt.Errorf("the inspection was begun %d times without an end", doorAttempts)
+}
+
+// stopDoor leaves the file that ends gate.sh. What runs as root goes through
+// sh: that one program is all that a host must allow.
+func (w *work) stopDoor(ctx context.Context, state, name string) error {
+	path := state + "/sites/" + strings.ReplaceAll(name, "/", "+") + "/door-stop"
+	r, err := w.remote.Run(ctx, driver.Command{Argv: []string{"sh", "-c", `: >"$1"`, "sh", path}, User: "root", Timeout: time.Minute})
+	if err == nil && r.Exit != 0 {
+		err = fmt.Errorf("cannot write %s: %s", path, lastLine(r.Stderr))
+	}
+	return err
 }
 
 func (d *door) collect(stdout, _ []byte) {
@@ -305,8 +315,7 @@ func (d *door) close(ctx context.Context) (driver.RunState, error) {
 	code, _, err := d.get(bounded, "/.ncfleet/stop")
 	if err != nil || code != http.StatusOK {
 		if site, err := d.work.siteArgs(); err == nil {
-			path := nextcloud.Option(site, "--state") + "/sites/" + strings.ReplaceAll(nextcloud.Option(site, "--name"), "/", "+") + "/door-stop"
-			_, _ = d.work.remote.Run(bounded, driver.Command{Argv: []string{"touch", path}, User: "root", Timeout: 20 * time.Second})
+			_ = d.work.stopDoor(bounded, nextcloud.Option(site, "--state"), nextcloud.Option(site, "--name"))
 		}
 	}
 	select {

@@ -33,12 +33,12 @@ func (w *work) inspect(ctx context.Context) Outcome {
 	defer stop()
 	d, err := w.openDoor(ctx, int(w.timeout()/time.Second)+30)
 	if err != nil {
-		return w.failed(w.step.Host+": cannot open the private door", err)
+		return w.failed("cannot open the private door", err)
 	}
 	checks := d.look(ctx)
 	state, err := d.close(ctx)
 	if err != nil {
-		return w.failed(w.step.Host+": the private door was lost", err)
+		return w.failed("the private door was lost", err)
 	}
 	report := nextcloud.ParseReport(state.Stdout)
 	checks = append(checks, w.sections(report)...)
@@ -49,13 +49,13 @@ func (w *work) inspect(ctx context.Context) Outcome {
 	}
 	switch {
 	case state.Phase != driver.RunExited || state.Exit != 0:
-		o.Status, o.Detail = Failed, w.where("the gate's script did not end well: "+orElse(last(report.Errors), state.Detail))
+		o.Status, o.Detail = Failed, "the gate's script did not end well: "+orElse(last(report.Errors), state.Detail)
 	case verdict == nextcloud.Pass:
 		o.Status = Succeeded
 	case verdict == nextcloud.Hold:
-		o.Status, o.Detail = Held, w.where("the gate asks: "+strings.Join(reasons, "; "))
+		o.Status, o.Detail = Held, "the gate asks: "+strings.Join(reasons, "; ")
 	default:
-		o.Status, o.Detail = Failed, w.where("the gate failed: "+strings.Join(reasons, "; "))
+		o.Status, o.Detail = Failed, "the gate failed: "+strings.Join(reasons, "; ")
 	}
 	return o
 }

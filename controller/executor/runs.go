@@ -155,12 +155,12 @@ func (w *work) scriptOutcome(state driver.RunState, err error) Outcome {
 	o := Outcome{Evidence: evidence(report), Output: tail(state.Stdout, state.Stderr)}
 	switch {
 	case err != nil:
-		o.Status, o.Detail = Failed, w.where(err.Error())
+		o.Status, o.Detail = Failed, err.Error()
 	case state.Phase == driver.RunLost:
 		o.Status = Lost
-		o.Detail = w.where("the run was lost: " + orElse(state.Detail, "its process is gone without an exit status"))
+		o.Detail = "the run was lost: " + orElse(state.Detail, "its process is gone without an exit status")
 	case state.Phase != driver.RunExited:
-		o.Status, o.Detail = Lost, w.where(fmt.Sprintf("the run is in the unexpected state %q", state.Phase))
+		o.Status, o.Detail = Lost, fmt.Sprintf("the run is in the unexpected state %q", state.Phase)
 	case state.Exit != 0 && w.step.Kind == plan.KindTidy:
 		// Users are in and the site works: what is left undone is told.
 		o.Status, o.Detail = Succeeded, "not all could be tidied: "+orElse(last(report.Degraded), orElse(last(report.Errors), lastLine(state.Stderr)))
@@ -170,7 +170,7 @@ func (w *work) scriptOutcome(state driver.RunState, err error) Outcome {
 		if why == "" {
 			why = fmt.Sprintf("%s ended with exit status %d: %s", orElse(w.step.Script, "the command"), state.Exit, orElse(lastLine(state.Stderr), lastLine(state.Stdout)))
 		}
-		o.Status, o.Detail = Failed, w.where(why)
+		o.Status, o.Detail = Failed, why
 	default:
 		o.Status = Succeeded
 		if len(report.Degraded) > 0 {
@@ -179,9 +179,6 @@ func (w *work) scriptOutcome(state driver.RunState, err error) Outcome {
 	}
 	return o
 }
-
-// where puts the host's name in front, so that a line alone says it all.
-func (w *work) where(why string) string { return w.step.Host + ": " + why }
 
 // evidence turns a report into facts for the journal.
 func evidence(r nextcloud.Report) map[string]string {

@@ -53,7 +53,7 @@ func (w *work) prepareSnapshot(ctx context.Context) Outcome {
 		return d.Prepare(ctx, w.request(), run)
 	})
 	if err != nil {
-		return w.failed(w.step.Host+": cannot prepare the snapshot", err)
+		return w.failed("cannot prepare the snapshot", err)
 	}
 	return Outcome{Status: Succeeded}
 }
@@ -74,10 +74,10 @@ func (w *work) snapshot(ctx context.Context) Outcome {
 		return nil
 	})
 	if err != nil {
-		return w.failed(w.step.Host+": the snapshot failed", err)
+		return w.failed("the snapshot failed", err)
 	}
 	if !o.Verification.Verified || o.Handle.Zero() {
-		return Outcome{Status: Failed, Detail: w.where("the snapshot could not be verified: " + o.Verification.Detail)}
+		return Outcome{Status: Failed, Detail: "the snapshot could not be verified: " + o.Verification.Detail}
 	}
 	o.Status = Succeeded
 	o.Evidence = map[string]string{"snapshot": o.Handle.Key, "verified": o.Verification.Detail,
@@ -90,7 +90,7 @@ func (w *work) snapshot(ctx context.Context) Outcome {
 func (w *work) restore(ctx context.Context) Outcome {
 	h, ok := w.memory.Handles[w.step.Instance]
 	if !ok || h.Zero() {
-		return w.failed(w.step.Host+": cannot restore", errNoHandle)
+		return w.failed("cannot restore", errNoHandle)
 	}
 	o := Outcome{Status: Succeeded, Evidence: map[string]string{}}
 	if w.step.Script != "" {
@@ -103,7 +103,7 @@ func (w *work) restore(ctx context.Context) Outcome {
 		return d.Restore(ctx, h, w.target.SubjectOf(w.step.Instance), run)
 	})
 	if err != nil {
-		f := w.failed(w.step.Host+": cannot put the snapshot back", err)
+		f := w.failed("cannot put the snapshot back", err)
 		f.Evidence, f.Output = o.Evidence, o.Output
 		return f
 	}
@@ -178,7 +178,7 @@ func (r *runner) Run(ctx context.Context, c driver.Command) (driver.Result, erro
 			continue
 		}
 		if state.Phase != driver.RunExited {
-			return state.Result(), driver.Errorf(driver.Retryable, "%s: a command of driver %s was lost: %s", r.step.Host, r.step.Driver, state.Detail)
+			return state.Result(), driver.Errorf(driver.Retryable, "a command of driver %s was lost: %s", r.step.Driver, state.Detail)
 		}
 		return state.Result(), nil
 	}

@@ -28,19 +28,19 @@ func (w *work) recheck(ctx context.Context) Outcome {
 		lines = append(lines, fmt.Sprintf("%s: planned %s, found %s", d.What, d.Planned, d.Found))
 	}
 	return Outcome{Status: Refused, Differences: differences,
-		Detail: w.where("no longer as planned: " + strings.Join(lines, "; ") + "; nothing was done; make a new plan")}
+		Detail: "no longer as planned: " + strings.Join(lines, "; ") + "; nothing was done; make a new plan"}
 }
 
 func (w *work) lease(ctx context.Context) Outcome {
 	if err := w.Leases.Lease(ctx, w.step.Host, w.Holder+", rollout "+w.memory.Rollout, w.memory.Rollout); err != nil {
-		return w.failed(w.step.Host+": cannot take the lease", err)
+		return w.failed("cannot take the lease", err)
 	}
 	return Outcome{Status: Succeeded}
 }
 
 func (w *work) unlease(ctx context.Context) Outcome {
 	if err := w.Leases.Unlease(ctx, w.step.Host, w.memory.Rollout); err != nil {
-		return w.failed(w.step.Host+": cannot give the lease back", err)
+		return w.failed("cannot give the lease back", err)
 	}
 	return Outcome{Status: Succeeded}
 }
@@ -54,13 +54,13 @@ func (w *work) stage(ctx context.Context) Outcome {
 	}
 	state, err := w.remote.Look(ctx, w.id())
 	if err != nil {
-		return w.failed(w.step.Host+": cannot look for the run", err)
+		return w.failed("cannot look for the run", err)
 	}
 	unlock := w.lock("files of " + w.step.Host)
 	defer unlock()
 	if state.Phase == driver.RunNever || state.Phase == driver.RunLost {
 		if err := w.send(ctx); err != nil {
-			return w.failed(w.step.Host+": cannot send "+w.step.Release.Name, err)
+			return w.failed("cannot send "+w.step.Release.Name, err)
 		}
 	}
 	return w.script(ctx)
@@ -68,7 +68,7 @@ func (w *work) stage(ctx context.Context) Outcome {
 
 func (w *work) send(ctx context.Context) error {
 	path, staged := nextcloud.Option(w.step.Args, "--archive"), nextcloud.Option(w.step.Args, "--staged")
-	marker, err := w.remote.Run(ctx, driver.Command{Argv: []string{"cat", staged + "/.ncfleet-staged"}, User: "root", Timeout: time.Minute})
+	marker, err := w.remote.Run(ctx, driver.Command{Argv: []string{"sh", "-c", `cat "$1"`, "sh", staged + "/.ncfleet-staged"}, User: "root", Timeout: time.Minute})
 	if err == nil && marker.Exit == 0 && strings.TrimSpace(string(marker.Stdout)) == w.step.Release.SHA512 {
 		return nil
 	}
@@ -141,9 +141,9 @@ func (w *work) installed(ctx context.Context, o Outcome) Outcome {
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	r, err := w.remote.Run(ctx, driver.Command{Argv: append(argv, names...), User: "root", Timeout: 2 * time.Minute})
+	r, err := w.remote.Run(ctx, driver.Command{Argv: append(argv, names...), Timeout: 2 * time.Minute})
 	if err != nil {
-		return w.failed(w.step.Host+": cannot see which packages are installed", err)
+		return w.failed("cannot see which packages are installed", err)
 	}
 	have := map[string]string{}
 	for _, line := range strings.Split(string(r.Stdout), "\n") {
@@ -162,7 +162,7 @@ func (w *work) installed(ctx context.Context, o Outcome) Outcome {
 		}
 	}
 	if len(wrong) > 0 {
-		o.Status, o.Detail = Failed, w.where("packages are not as planned after the update: "+strings.Join(wrong, "; "))
+		o.Status, o.Detail = Failed, "packages are not as planned after the update: "+strings.Join(wrong, "; ")
 		return o
 	}
 	o.Evidence["packages"] = strconv.Itoa(len(names)) + " as planned"
@@ -197,7 +197,7 @@ func (w *work) reboot(ctx context.Context) Outcome {
 		}
 		select {
 		case <-ctx.Done():
-			return Outcome{Status: Failed, Detail: w.where(fmt.Sprintf("the host did not come back with another boot id within %s: look at its console", w.timeout()))}
+			return Outcome{Status: Failed, Detail: fmt.Sprintf("the host did not come back with another boot id within %s: look at its console", w.timeout())}
 		case <-time.After(wait):
 			wait = min(wait*3/2, 15*time.Second)
 		}
