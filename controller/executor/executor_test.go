@@ -701,6 +701,7 @@ func TestRootRunsShellsOnly(t *testing.T) {
 	}
 	b.target.Expect.PackagesTo = map[string]string{"no-such-package": "1"}
 	b.exec.Perform(context.Background(), b.plan, b.target, plan.Step{ID: "x", Kind: plan.KindPackages, Driver: "apt", Commands: []driver.Command{{Argv: []string{"true"}, User: "root"}}}, b.memory)
+	write(t, b.staged+"/.ncfleet-staged", "x")
 	w.step.Args, w.step.Release = []string{"--staged", b.staged, "--archive", "/x"}, &plan.Release{SHA512: "x"}
 	if err := w.send(context.Background()); err != nil {
 		t.Errorf("the staged tree is not seen: %v", err)
