@@ -211,7 +211,7 @@ func (e *Executor) Lookup(ctx context.Context, p *plan.Plan, t *plan.Target, s p
 	if o, ok := w.prepare(); !ok {
 		return o, true
 	}
-	state, err := w.remote.Look(ctx, w.id())
+	state, err := w.look(ctx, w.id())
 	if err != nil {
 		return w.failed("cannot look up what became of the step", err), true
 	}

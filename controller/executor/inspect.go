@@ -171,7 +171,7 @@ func (d *door) webdav(ctx context.Context) nextcloud.Check {
 		return c
 	}
 	folder := "/remote.php/dav/files/" + url.PathEscape(d.user) + "/ncfleet-" + name
-	file := folder + "/probe.bin"
+	file := folder + "/probe.txt"
 	for _, s := range []struct {
 		method, path string
 		body         []byte

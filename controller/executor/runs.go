@@ -86,9 +86,19 @@ func (w *work) progress() func(stdout, stderr []byte) {
 // start asks again while the host cannot be reached; asking again with one id
 // never starts a second run.
 func (w *work) start(ctx context.Context, id string, c driver.Command) (driver.RunState, error) {
+	return w.insist(ctx, func() (driver.RunState, error) { return w.remote.Start(ctx, id, w.memory.Rollout, c) })
+}
+
+// look asks what became of a run, again while the host cannot be reached.
+func (w *work) look(ctx context.Context, id string) (driver.RunState, error) {
+	return w.insist(ctx, func() (driver.RunState, error) { return w.remote.Look(ctx, id) })
+}
+
+// insist repeats a call that is safe to repeat, at most startTries times.
+func (w *work) insist(ctx context.Context, call func() (driver.RunState, error)) (driver.RunState, error) {
 	wait := time.Second
 	for try := 1; ; try++ {
-		state, err := w.remote.Start(ctx, id, w.memory.Rollout, c)
+		state, err := call()
 		if err == nil || try == startTries || w.Retryable == nil || !w.Retryable(err) {
 			return state, err
 		}

@@ -52,7 +52,7 @@ func (w *work) stage(ctx context.Context) Outcome {
 	if w.step.Release == nil {
 		return Outcome{Status: Failed, Detail: "step " + w.step.ID + " names no release: make the plan again"}
 	}
-	state, err := w.remote.Look(ctx, w.id())
+	state, err := w.look(ctx, w.id())
 	if err != nil {
 		return w.failed("cannot look for the run", err)
 	}

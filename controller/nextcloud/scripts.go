@@ -77,15 +77,15 @@ var scriptParts = map[string][]string{
 	"apps.sh":     {"lib.sh", "apps.sh"},
 	"close.sh":    {"lib.sh", "close.sh"},
 	"gate.sh":     {"lib.sh", "gate.sh"},
-	"hold.sh":     {"lib.sh", "hold.sh"},
+	"hold.sh":     {"lib.sh", "held.sh", "hold.sh"},
 	"hop.sh":      {"lib.sh", "swap.sh", "hop.sh"},
 	"open.sh":     {"lib.sh", "open.sh"},
 	"reboot.sh":   {"lib.sh", "reboot.sh"},
 	"restored.sh": {"lib.sh", "restored.sh"},
 	"stage.sh":    {"lib.sh", "stage.sh"},
 	"swapback.sh": {"lib.sh", "swap.sh", "swapback.sh"},
-	"tidy.sh":     {"lib.sh", "archives.sh", "tidy.sh"},
-	"unhold.sh":   {"lib.sh", "unhold.sh"},
+	"tidy.sh":     {"lib.sh", "archives.sh", "forget.sh", "tidy.sh"},
+	"unhold.sh":   {"lib.sh", "held.sh", "unhold.sh"},
 	"unstage.sh":  {"lib.sh", "archives.sh", "unstage.sh"},
 }
 

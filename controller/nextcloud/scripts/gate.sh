@@ -77,7 +77,9 @@ door_once() {
 	# shellcheck disable=SC2016
 	(
 		cd "$P" || exit 1
-		export NC_maintenance=0 PHP_CLI_SERVER_WORKERS=4 NCFLEET_DATA="$DATA"
+		# Without a skeleton the probe's first login copies no files and leaves no
+		# rows about them behind when it is removed.
+		export NC_maintenance=0 NC_skeletondirectory='' NC_templatedirectory='' PHP_CLI_SERVER_WORKERS=4 NCFLEET_DATA="$DATA"
 		as_web setsid sh -c 'echo "$$" >&3; exec 3>&-; exec "$@"' sh $DEADLINE "$PHP" -d memory_limit=512M \
 			-d upload_max_filesize=64M -d post_max_size=64M -d output_buffering=0 -d session.save_path="$DOOR/sessions" \
 			-S "127.0.0.1:$1" -t "$P" "$DOOR/door.php" 3>"$SITE/door.pid" >"$SITE/door.log" 2>&1 </dev/null

@@ -44,8 +44,19 @@ hold_cron() {
 
 hold_file() {
 	h=${1%/*}/.ncfleet-held-${1##*/}
-	grep -q -x -F -e "file $1" "$HELD/crons" 2>/dev/null || echo "file $1" >>"$HELD/crons"
-	if [ -e "$1" ] && [ ! -e "$h" ]; then mv "$1" "$h" || fail "cannot move $1 aside"; fi
+	{ [ -e "$1" ] || [ -e "$h" ]; } || { say "note $1 is not there"; return 0; }
+	if ! grep -q -x -F -e "file $1" "$HELD/crons" 2>/dev/null; then
+		if owned "$1"; then echo "$1" >>"$HELD/owned"; fi
+		echo "file $1" >>"$HELD/crons"
+	fi
+	if [ -e "$1" ]; then
+		# Written again since it was held: the newer one counts.
+		if [ -e "$h" ] && ! cmp -s "$1" "$h"; then
+			set_apart "$h" "$1"
+			say "note $1 was written again while it was held: the newer one is held now, the older one is $APART"
+		fi
+		mv -f "$1" "$h" || fail "cannot move $1 aside"
+	fi
 	say "held $1"
 }
 

@@ -18,5 +18,7 @@ main() {
 	lines "$REMOVES" remove_tree
 	remove_bad
 	forget_archives
+	forget_runs
+	forget_sites
 	return $bad
 }

@@ -17,20 +17,29 @@ release_unit() {
 	say "released $unit"
 }
 
+# file_back HELD PATH: what happened to PATH meanwhile is not undone.
+file_back() {
+	if [ ! -e "$1" ]; then
+		[ -e "$2" ] || say "note $2 is gone: it was removed while it was held"
+	elif [ -e "$2" ] && cmp -s "$1" "$2"; then
+		rm -f "$1"
+	elif [ -e "$2" ]; then
+		set_apart "$1" "$2"
+		say "note $2 was written again while it was held: it stays as it is now, the older one is $APART"
+	elif grep -q -x -F -e "$2" "$SITE/held/owned" 2>/dev/null && ! owned "$2"; then
+		set_apart "$1" "$2"
+		say "note $2 belongs to no package any more and is not put back: it is $APART"
+	else
+		mv "$1" "$2" || fail "cannot move $1 back to $2"
+	fi
+}
+
 release_cron() {
 	kind=${1%% *} what=${1#* }
 	case $kind in
 	file)
 		if shared "file $what" crons; then return 0; fi
-		h=${what%/*}/.ncfleet-held-${what##*/}
-		if [ -e "$h" ]; then
-			if [ -e "$what" ]; then
-				rm -f "$h"
-				say "note $what was written again while it was held; the newer one stays"
-			else
-				mv "$h" "$what" || fail "cannot move $h back to $what"
-			fi
-		fi
+		file_back "${what%/*}/.ncfleet-held-${what##*/}" "$what"
 		;;
 	lines) [ ! -f "$what" ] || uncomment "$what" || fail "cannot restore the lines of $what" ;;
 	crontab)
