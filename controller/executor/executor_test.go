@@ -30,6 +30,7 @@ type machine struct {
 	env     []string
 	noDial  bool
 	refuse  int // Starts that fail first
+	away    int // how many looks find the host unreachable
 	mu      sync.Mutex
 	runs    map[string]*run
 	started []string
@@ -147,6 +148,13 @@ func (m *machine) find(id string) *run {
 }
 
 func (m *machine) Look(_ context.Context, id string) (driver.RunState, error) {
+	m.mu.Lock()
+	away := m.away > 0
+	m.away--
+	m.mu.Unlock()
+	if away {
+		return driver.RunState{}, errAway
+	}
 	if r := m.find(id); r != nil {
 		return r.look(), nil
 	}
@@ -467,6 +475,19 @@ func TestStartWaitsForTheHost(t *testing.T) {
 	b.exec.Retryable = nil
 	b.machine.refuse = 1
 	b.want(plan.KindHop, Failed, "away")
+}
+
+func TestLookupWaitsForTheHost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.want(plan.KindClose, Succeeded, "")
+	b.machine.mu.Lock()
+	b.machine.away = 1 // the host cannot be asked at first: that is no failure of the step
+	b.machine.mu.Unlock()
+	o, found := b.exec.Lookup(context.Background(), b.plan, b.target, b.step(plan.KindClose), b.memory)
+	if !found || o.Status != Succeeded {
+		t.Errorf("found %v, %s: %s", found, o.Status, o.Detail)
+	}
 }
 
 func TestTimeoutEndsTheRun(t *testing.T) {

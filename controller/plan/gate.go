@@ -8,16 +8,18 @@ import (
 )
 
 // gate is what the private door must show. After an upgrade the apps that the
-// plan disables may be missing; after a rollback none may.
+// plan disables may be missing; after a rollback none may. A look at what was
+// put back writes nothing: no probe user, no WebDAV round trip, so that the
+// database stays as the snapshot had it.
 func (l *look) gate(in *look, v nextcloud.Version, forward bool) *Gate {
 	r := l.in.Rollout
 	g := &Gate{
 		Version: v, HostHeader: hostHeader(in), Checks: in.seen.SetupChecks,
 		IgnoreChecks: sorted(r.Gate.IgnoreChecks), Pages: r.Gate.Pages,
-		WebDAV: r.Gate.WebDAV != "off", SetupChecks: r.Gate.SetupChecks != "off", Log: r.Gate.Log != "off",
+		WebDAV: forward && r.Gate.WebDAV != "off", SetupChecks: forward && r.Gate.SetupChecks != "off", Log: r.Gate.Log != "off",
 		LogFile: in.seen.Settings.LogFile,
 	}
-	if in.inst != nil {
+	if forward && in.inst != nil {
 		g.ProbeUser = in.inst.ProbeUser
 		g.ProbePassword = string(in.inst.ProbePassword)
 	}
