@@ -15,18 +15,6 @@ import (
 	"github.com/ncfleet/ncfleet/controller/sim"
 )
 
-// TestMain lets the test's own program be what ncfleet starts of itself:
-// drivers, and the stand-ins of simulated hosts.
-func TestMain(m *testing.M) {
-	if status, handled := sim.Main(os.Args); handled {
-		os.Exit(status)
-	}
-	if len(os.Args) > 3 && os.Args[1] == "driver" && os.Args[2] == "serve" {
-		os.Exit(run(context.Background(), os.Args[1:], newApp()))
-	}
-	os.Exit(m.Run())
-}
-
 // ncfleet runs one command line in this process.
 func ncfleet(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -63,6 +51,7 @@ func lastObject(t *testing.T, out string) demoOutcome {
 }
 
 func TestDemoTakesTheBrokenHostBack(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "fleet")
 	code, out, errs := ncfleet(t, "demo", "--hosts", "4", "--dir", dir, "--output", "json")
 	o := lastObject(t, out)
@@ -114,6 +103,7 @@ func planOf(t *testing.T, inventory, rollout string) map[string][]plan.Problem {
 
 // TestPlanTellsEveryFault plans three rollouts over hosts that are not in order.
 func TestPlanTellsEveryFault(t *testing.T) {
+	t.Parallel()
 	o := sim.Options{Dir: t.TempDir(), Hosts: 7, Faults: map[string][]sim.Fault{
 		"cloud-02": {sim.DirNotWritable}, "cloud-03": {sim.DiskFull}, "cloud-04": {sim.MirrorAway},
 		"cloud-05": {sim.PHPTooOld}, "cloud-06": {sim.AppIncompatible}, "cloud-07": {sim.HostGone},

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/ncfleet/ncfleet/controller/sim"
+)
+
+// TestMain lets the test's own program be what ncfleet starts of itself:
+// drivers, and the stand-ins of simulated hosts. By the name of ncfleet it is
+// ncfleet, which tests start, and kill, as a process.
+func TestMain(m *testing.M) {
+	if status, handled := sim.Main(os.Args); handled {
+		os.Exit(status)
+	}
+	if len(os.Args) > 3 && os.Args[1] == "driver" && os.Args[2] == "serve" {
+		os.Exit(run(context.Background(), os.Args[1:], newApp()))
+	}
+	testscript.Main(m, map[string]func(){"ncfleet": main, "ncfleet-driver-idle": serveIdle})
+}
+
+func privateKey() string {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(block))
+}
