@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -226,6 +227,33 @@ func (f *fleet) onceOnly() {
 	}
 }
 
+// refusesOtherPlans changes what a plan rests on beside the hosts' facts.
+func (f *fleet) refusesOtherPlans(file string) {
+	f.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	other := file + ".other"
+	if err := os.WriteFile(other, text, 0o600); err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range []string{"archive", "apt"} {
+		if !regexp.MustCompile(`"Name": "` + name + `",\s*"Version": "[^"]+"`).Match(text) {
+			f.Errorf("the plan does not know the version of driver %s", name)
+		}
+	}
+	at := regexp.MustCompile(`"Name": "apt",\s*"Version": "`).FindString(string(text))
+	f.edit(other, at, at+"0.")
+	f.want(exitError, []string{"apply", other}, `it was made with packages driver "apt" version 0.`, "plan again with: ncfleet -i ")
+	f.edit(f.file, "budget = 1", "budget = 2")
+	f.want(exitError, []string{"apply", file}, "the inventory changed since it was made; plan again with: ")
+	f.edit(f.file, "budget = 2", "budget = 1")
+	if list, err := filepath.Glob(filepath.Join(f.Dir, ".ncfleet", "journal.db")); err != nil || len(list) > 0 {
+		f.want(exitError, []string{"status"}, "the journal holds no rollout yet")
+	}
+}
+
 // TestKilledAndResumedWithAStalePlan kills the controller at random moments.
 // Two of the three hosts are changed by hand between plan and apply: they are
 // refused, with each difference.
@@ -234,6 +262,7 @@ func TestKilledAndResumedWithAStalePlan(t *testing.T) {
 	calls := f.countPHP("cloud-01")
 	file := filepath.Join(f.Dir, "plan.json")
 	f.want(exitChanges, []string{"plan", "monthly", "-o", file}, "plan written to "+file)
+	f.refusesOtherPlans(file)
 	f.edit(filepath.Join(f.Host("cloud-02").Dir, "packages.json"), `"7.88.1-10+deb12u6"`, `"7.88.1-10+deb12u7"`)
 	f.edit(filepath.Join(f.Host("cloud-03").Tree, "version.php"), "28, 0, 2, 5", "28, 0, 2, 6")
 	seed := uint64(time.Now().UnixNano())
@@ -252,7 +281,7 @@ func TestKilledAndResumedWithAStalePlan(t *testing.T) {
 		}
 		p = f.start("resume")
 	}
-	p.ends(exitIncomplete, "1 upgraded, 0 rolled back, 0 failed, 2 untouched",
+	p.ends(exitIncomplete, "1 upgraded, 0 rolled back, 0 failed, 2 untouched", "no longer as planned",
 		"- package curl: planned 7.88.1-10+deb12u5 → 7.88.1-10+deb12u6, found 7.88.1-10+deb12u5 →",
 		"- version of cloud-03: planned 28.0.2.5, found 28.0.2.6", "plan anew what was refused")
 	if n := calls("upgrade"); n != 1 {
@@ -260,7 +289,7 @@ func TestKilledAndResumedWithAStalePlan(t *testing.T) {
 	}
 	f.onceOnly()
 	f.want(exitOK, []string{"status"}, "1 upgraded", "no longer as planned")
-	f.want(exitError, []string{"resume"}, "the rollout has ended (incomplete); there is nothing to go on with")
+	f.want(exitIncomplete, []string{"resume"}, "the rollout has ended; there is nothing to go on with", "1 upgraded")
 }
 
 // statusCode is what status must end with now: 7 while something is closed and

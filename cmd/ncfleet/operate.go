@@ -186,10 +186,19 @@ func approveCommand(a *app) *cobra.Command {
 func resumeCommand(a *app) *cobra.Command {
 	return &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.goOn(cmd, args, func(s *rollout.State, requests []journal.Request) (*rollout.Event, error) {
-				if s.Ended != "" && s.Ended != rollout.Halted && len(requests) == 0 {
-					return nil, fmt.Errorf("the rollout has ended (%s); there is nothing to go on with", s.Ended)
-				}
+			j, err := a.read()
+			if err != nil {
+				return err
+			}
+			id, s, requests, err := standing(j, args)
+			if err := errors.Join(err, j.Close()); err != nil {
+				return err
+			}
+			if s.Ended != "" && s.Ended != rollout.Halted && len(requests) == 0 {
+				fmt.Fprintln(a.stderr, "the rollout has ended; there is nothing to go on with")
+				return a.ended(id, s, s.Ended, nil)
+			}
+			return a.goOn(cmd, args, func(s *rollout.State) (*rollout.Event, error) {
 				if s.Paused || s.HaltReason != "" || s.Ended == rollout.Halted {
 					return &rollout.Event{Kind: rollout.EventResumed}, nil
 				}
@@ -208,7 +217,7 @@ func rollbackCommand(a *app) *cobra.Command {
 				names = append(names, id)
 			}
 			e := rollout.Event{Kind: rollout.EventRollback, Target: args[0], Detail: reason}
-			return a.goOn(cmd, names, func(s *rollout.State, _ []journal.Request) (*rollout.Event, error) {
+			return a.goOn(cmd, names, func(s *rollout.State) (*rollout.Event, error) {
 				if err := a.sensible(s, e); err != nil {
 					return nil, err
 				}
@@ -227,16 +236,16 @@ func rollbackCommand(a *app) *cobra.Command {
 
 // goOn hands an event to the running controller, or carries the rollout on in
 // this process when none runs.
-func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State, []journal.Request) (*rollout.Event, error)) error {
+func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State) (*rollout.Event, error)) error {
 	r, err := a.read()
 	if err != nil {
 		return err
 	}
-	id, s, requests, err := standing(r, args)
+	id, s, _, err := standing(r, args)
 	if err := errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	e, err := event(s, requests)
+	e, err := event(s)
 	if err != nil {
 		return err
 	}
