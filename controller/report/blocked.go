@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -39,8 +40,17 @@ func problems(pg *page, list []plan.Problem) {
 	for _, p := range list {
 		pg.item(4, 6, red, "✗", p.Summary)
 		pg.item(6, 11, dim, "why:", p.Detail)
-		pg.item(6, 11, dim, "fix:", p.Remedy)
+		pg.item(6, 11, dim, "fix:", unbroken(p.Remedy))
 	}
+}
+
+// commands are what people copy out of a remedy: a part in backticks, or what
+// it begins with when that is a command line.
+var commands = regexp.MustCompile("`[^`]*`|^(?:sudo|ssh-keyscan) (?:[^;,]|[;,][^ ])*")
+
+// unbroken keeps the command lines of a remedy from being broken.
+func unbroken(remedy string) string {
+	return commands.ReplaceAllStringFunc(remedy, func(c string) string { return strings.ReplaceAll(c, " ", solid) })
 }
 
 // Problems writes the problems of a rollout itself, those that make a plan
