@@ -35,6 +35,9 @@ func newFleet(t *testing.T, hosts int) *fleet {
 	if testing.Short() {
 		t.Skip("carries out rollouts over simulated hosts: some seconds each")
 	}
+	if raceDetector && hosts > 1 {
+		t.Skip("simulated hosts take minutes under the race detector; one of them is enough there")
+	}
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(stop)
 	s, err := sim.Start(ctx, sim.Options{Dir: t.TempDir(), Hosts: hosts, UpgradeSeconds: 0.3})
