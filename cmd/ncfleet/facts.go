@@ -239,6 +239,9 @@ func (w *world) coverage(ctx context.Context, facts map[string]plan.Facts) (map[
 				return err
 			}
 			c, err := snap.Cover(ctx, s, conn)
+			if len(subjects) > w.app.parallel {
+				_ = conn.Disconnect() // as in survey
+			}
 			if err != nil {
 				c = driver.Coverage{BytesFree: -1, BytesNeed: -1}
 				for _, p := range s.Places {

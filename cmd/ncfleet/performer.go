@@ -136,7 +136,11 @@ func (l leases) Unlease(ctx context.Context, host, token string) error {
 	if err != nil {
 		return err
 	}
-	return conn.Release(ctx, token)
+	if err := conn.Release(ctx, token); err != nil {
+		return err
+	}
+	_ = conn.Disconnect() // the target is done; a connection costs memory and is dialled again when needed
+	return nil
 }
 
 // retryable reports whether a start may be repeated later: the host's network
