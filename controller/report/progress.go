@@ -133,6 +133,9 @@ func (g *Progress) Waiting(reasons []string, s *rollout.State) {
 		if name, ok := strings.CutSuffix(r, " waits for approval"); ok {
 			r += "; from another terminal: " + g.options.command("approve --wave "+strings.TrimPrefix(name, "wave "))
 		}
+		if name, _, ok := strings.Cut(r, " is closed and held: "); ok {
+			r += "; from another terminal: " + g.options.command("approve "+name) + " or " + g.options.command("rollback "+name)
+		}
 		g.page.item(10, 17, dim, "waits:", brief(r, s))
 	}
 }

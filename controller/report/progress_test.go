@@ -117,6 +117,12 @@ func TestProgressAndOutcome(t *testing.T) {
 			}
 			return rollout.EventStepDone, ""
 		}, Options{}, rollout.Incomplete},
+		{"held", func(id string) (rollout.EventKind, string) {
+			if strings.HasSuffix(id, "cloud-01/inspect") {
+				return rollout.EventStepHeld, "cloud-01: the gate asks: 2 new warnings of occ setupchecks: cron has not run; the log grows"
+			}
+			return rollout.EventStepDone, ""
+		}, Options{}, rollout.Halted},
 		{"halted", func(id string) (rollout.EventKind, string) {
 			if strings.HasSuffix(id, "cloud-01/verify") {
 				return rollout.EventStepFail, "https://cloud-01.example/status.php answered 502"
