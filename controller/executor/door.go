@@ -242,8 +242,17 @@ func (d *door) get(ctx context.Context, path string) (int, []byte, error) {
 	return d.do(ctx, http.MethodGet, path, nil, false)
 }
 
-// do sends one request through the door.
+// do sends one request through the door. A GET whose connection breaks is sent
+// once more: a site that is at fault breaks that one, too.
 func (d *door) do(ctx context.Context, method, path string, body []byte, login bool) (int, []byte, error) {
+	code, answer, err := d.send(ctx, method, path, body, login)
+	if err != nil && method == http.MethodGet && ctx.Err() == nil {
+		return d.send(ctx, method, path, body, login)
+	}
+	return code, answer, err
+}
+
+func (d *door) send(ctx context.Context, method, path string, body []byte, login bool) (int, []byte, error) {
 	if d.client == nil {
 		return d.onHost(ctx, method, path, body, login)
 	}

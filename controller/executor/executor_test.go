@@ -423,6 +423,21 @@ func TestInspectVerdicts(t *testing.T) {
 	}
 }
 
+// TestDroppedConnections: one that breaks is no fault of the site.
+func TestDroppedConnections(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.want(plan.KindClose, Succeeded, "")
+	b.want(plan.KindHop, Succeeded, "")
+	for _, name := range []string{"drop.php", "drop.js", "drop.txt"} {
+		write(t, filepath.Dir(b.tree)+"/"+name, "")
+	}
+	b.want(plan.KindInspect, Succeeded, "")
+	if left, _ := filepath.Glob(filepath.Dir(b.tree) + "/drop*"); len(left) > 0 {
+		t.Errorf("nothing was dropped: %q", left)
+	}
+}
+
 // TestInspectAgain: a door that an earlier controller left open is closed and
 // another one opened.
 func TestInspectAgain(t *testing.T) {

@@ -216,6 +216,8 @@ func standinServer(address, tree, router string) {
 		switch path := r.URL.Path; {
 		case r.Header.Get("X-NCFleet-Door") != os.Getenv("NCFLEET_DOOR"):
 			w.WriteHeader(http.StatusForbidden)
+		case r.Method == http.MethodGet && os.Remove(filepath.Join(filepath.Dir(tree), "drop"+filepath.Ext(path))) == nil:
+			panic(http.ErrAbortHandler) // the connection breaks
 		case path == "/.ncfleet/state":
 			b, _ := os.ReadFile(filepath.Join(door, "state"))
 			_, _ = w.Write(b)
@@ -227,6 +229,8 @@ func standinServer(address, tree, router string) {
 			fmt.Fprint(w, `<html><head data-requesttoken="x"><script src="/core/login.js?v=1"></script></head><body id="body-login"></body></html>`)
 		case path == "/core/login.js":
 			fmt.Fprint(w, "1")
+		case os.Getenv("NC_skeletondirectory")+os.Getenv("NC_templatedirectory") != "":
+			w.WriteHeader(http.StatusInternalServerError) // set by the tests, emptied by the door
 		case !strings.HasPrefix(path, "/remote.php/dav/files/"):
 			w.WriteHeader(http.StatusNotFound)
 		case r.Method == "MKCOL":
@@ -315,7 +319,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	write(t, s.tree+"/config/own.config.php", "<?php // own")
-	s.env = append(os.Environ(), "NCFLEET_SYSROOT="+dir+"/root", "TMPDIR="+dir)
+	s.env = append(os.Environ(), "NCFLEET_SYSROOT="+dir+"/root", "TMPDIR="+dir, "NC_skeletondirectory=x", "NC_templatedirectory=x")
 	return s
 }
 

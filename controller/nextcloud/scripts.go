@@ -58,7 +58,7 @@ import (
 //	    A line with "was deleted" or "does not exist".
 //	PHP -d memory_limit=512M -d upload_max_filesize=64M -d post_max_size=64M
 //	    -d output_buffering=0 -d session.save_path=DIR -S 127.0.0.1:PORT -t TREE ROUTER
-//	    (NC_maintenance=0, PHP_CLI_SERVER_WORKERS=4, NCFLEET_DOOR=token, NCFLEET_DATA)
+//	    (NC_maintenance=0, NC_skeletondirectory and NC_templatedirectory empty, PHP_CLI_SERVER_WORKERS=4, NCFLEET_DOOR=token, NCFLEET_DATA)
 //	    Prints a line with "started" once it listens. Answers 403 without the header
 //	    X-NCFleet-Door: token. A stand-in serves /status.php, /index.php/login,
 //	    its assets and /remote.php/dav/files/USER/…, /.ncfleet/state (the file "state"

@@ -37,13 +37,14 @@ require $ncfRoot . $ncfScript;
 
 DOOR='' DOOR_PID='' PROBE_MADE=''
 
-# close_door ends PHP with its workers; they are a session of their own.
+# end_door tells PHP with its workers to end; they are a session of their own.
+end_door() { [ -z "$DOOR_PID" ] || kill -TERM "-$DOOR_PID" 2>/dev/null; }
+
+# close_door ends what is left of them.
 close_door() {
 	if [ -n "$DOOR_PID" ]; then
 		# Not waited for: the workers are orphans then, and whoever reaps them
 		# may take its time.
-		kill -TERM "-$DOOR_PID" 2>/dev/null
-		pause 0.1
 		kill -KILL "-$DOOR_PID" 2>/dev/null
 		DOOR_PID=''
 	fi
@@ -119,6 +120,7 @@ make_probe() {
 	else
 		probe_state="probe failed: $(grep -a . "$SITE/probe.add" | tail -n 1)"
 	fi
+	mark probe-made
 	say "$probe_state"
 	printf '%s\n' "$probe_state" >"$DOOR/state"
 }
@@ -129,6 +131,7 @@ section() {
 	shift
 	"$@" >"$SITE/section-$name" 2>"$SITE/section-$name.err"
 	echo $? >"$SITE/section-$name.rc"
+	mark "$name-end"
 }
 
 tell() {
@@ -144,7 +147,7 @@ main() {
 	parse "$@"
 	need_tree
 	one_writer
-	trap 'close_door; [ -z "$PROBE_MADE" ] || remove_probe "$PROBE"; rm -rf "$SITE/lock"' EXIT
+	trap 'end_door; pause 0.1; close_door; [ -z "$PROBE_MADE" ] || remove_probe "$PROBE"; rm -rf "$SITE/lock"' EXIT
 	rm -f "$SITE/door-stop"
 	log_file
 	LOG_START=$(size_of "$LOG")
@@ -158,27 +161,36 @@ main() {
 		make_probe &
 		probe_pid=$!
 	fi
+	# The probe user is what the controller waits for: these give way to it.
+	CALM=10
 	section app-list occ_open app:list --output=json &
 	list_pid=$!
 	if [ "$CHECKS" = yes ]; then
 		section setupchecks occ_open setupchecks --output=json &
 		checks_pid=$!
 	fi
+	CALM=''
 	end=$(($(date +%s) + SECONDS_MAX))
 	while [ ! -f "$SITE/door-stop" ] && [ ! -f "$DOOR/sessions/stop" ]; do
 		[ "$(date +%s)" -lt "$end" ] || { say "note the door closed by itself after $SECONDS_MAX s"; break; }
 		kill -0 "$DOOR_PID" 2>/dev/null || { say "note the door's PHP is gone: $(tail -n 1 "$SITE/door.log")"; break; }
 		pause 0.1
 	done
-	close_door
-	mark door-closed
-	wait $probe_pid $list_pid
+	mark looked
+	end_door
+	[ -z "$probe_pid" ] || wait "$probe_pid"
 	if [ -n "$PROBE_MADE" ]; then
 		remove_probe "$PROBE"
 		PROBE_MADE=''
+		mark probe-removed
+	else
+		pause 0.1
 	fi
+	close_door
+	mark door-closed
+	wait "$list_pid"
 	tell app-list
-	wait $checks_pid
+	[ -z "$checks_pid" ] || wait "$checks_pid"
 	[ "$CHECKS" != yes ] || tell setupchecks
 	# shellcheck disable=SC2046
 	section log-gate errors_since $LOG_START

@@ -13,7 +13,7 @@ NL='
 TAB='	'
 NAME='' P='' DATA='' WEB='' PHP='' STATE='' URL='' RELOADS=''
 ARCHIVE='' FETCH='' SHA512='' STAGED='' TO='' APPS_FROM='' KEEP='' FROM=''
-ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes
+ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes CALM=''
 
 say() { printf 'ncfleet: %s\n' "$*"; }
 
@@ -123,7 +123,8 @@ as_web() {
 	fi
 }
 
-occ() { (cd "$P" && as_web "$PHP" ${MEMORY:+-d "memory_limit=$MEMORY"} occ "$@" </dev/null); }
+# occ runs with the priority of nice -n CALM where that is set.
+occ() { (cd "$P" && as_web ${CALM:+nice -n "$CALM"} "$PHP" ${MEMORY:+-d "memory_limit=$MEMORY"} occ "$@" </dev/null); }
 
 PHP_CONFIG_GET='
 function ncfleet_read($f) { $CONFIG = null; if (is_file($f)) { include $f; } return is_array($CONFIG) ? $CONFIG : array(); }
