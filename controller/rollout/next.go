@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -68,7 +69,7 @@ func (c *chooser) expireHolds() {
 		until := t.HeldAt.Add(c.Plan.Policy.HoldTimeout)
 		if !c.now.Before(until) {
 			c.d.Record = append(c.d.Record, Event{At: c.now, Kind: EventHoldExpired, Target: m.plan.Name,
-				Detail: "nobody decided within " + c.Plan.Policy.HoldTimeout.String()})
+				Detail: "nobody decided within " + spoken(c.Plan.Policy.HoldTimeout)})
 			return
 		}
 		c.holding = true
@@ -300,4 +301,16 @@ func (c *chooser) allPassed() bool {
 		}
 	}
 	return true
+}
+
+// spoken renders a duration as people write it: "15m", not "15m0s".
+func spoken(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -352,3 +352,22 @@ func TestUnclearLookAtTheOldVersionOpensIt(t *testing.T) {
 		t.Errorf("status %s closed %v reason %q", st.Status, r.s.Closed(), st.Reason)
 	}
 }
+
+func TestRollbackOfACanaryAfterTheEndProvesNothingWrong(t *testing.T) {
+	r := newRun(t, testPlan(1, 1))
+	if v := r.finish(); v != Succeeded {
+		t.Fatalf("verdict %q", v)
+	}
+	r.event(Event{Kind: EventRollback, Target: "h01", Who: "op"})
+	if v := r.finish(); v != Succeeded || r.s.HaltReason != "" {
+		t.Errorf("verdict %q, halted: %q", v, r.s.HaltReason)
+	}
+}
+
+func TestSpoken(t *testing.T) {
+	for d, want := range map[time.Duration]string{15 * time.Minute: "15m", 90 * time.Minute: "1h30m", time.Hour: "1h", 90 * time.Second: "1m30s"} {
+		if got := spoken(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

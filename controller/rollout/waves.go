@@ -104,9 +104,22 @@ func (s *State) settleWave(w int, e Event) {
 		ws.SettledAt = e.At
 	}
 	ws.Passed = s.gateDone(w)
-	if upgraded == 0 && failed == 0 && s.HaltReason == "" && !s.Aborted && !ws.Excused && w+1 < len(s.Waves) {
+	if upgraded == 0 && failed == 0 && s.HaltReason == "" && !s.Aborted && !ws.Excused && s.waiting(w+1) {
 		s.haltFor(fmt.Sprintf("no target of wave %s was upgraded; nothing is proved for the next wave", s.Plan.Waves[w].Name), e)
 	}
+}
+
+// waiting reports whether any target from wave w on has not begun: what an
+// earlier wave proved still matters to it.
+func (s *State) waiting(w int) bool {
+	for ; w < len(s.waves); w++ {
+		for _, m := range s.waves[w] {
+			if m.state.Status == Waiting {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // gateDone reports whether every upgraded target of the wave had its gate step.
