@@ -26,8 +26,8 @@ type child struct {
 	cmd            *exec.Cmd
 	stdout, stderr *outlet
 	ours           []*os.File    // our ends, closed when the process has ended
-	exited         chan struct{} // closed then
-	exit           string        // how it ended, valid after exited
+	exited         chan struct{} // closed then, and when it could not be started
+	exit           string        // how it ended, valid after exited; "" when it never ran
 
 	mu       sync.Mutex
 	reaped   bool
@@ -59,8 +59,8 @@ func newChild(o Options, env []string, words *said) (*child, error) {
 	}
 	return &child{
 		cmd:    cmd,
-		stdout: &outlet{from: out[0], to: words.stream(), lines: 1},
-		stderr: &outlet{from: errs[0], to: words.stream()},
+		stdout: &outlet{from: out[0], to: words.stream(), lines: 1, drained: make(chan struct{})},
+		stderr: &outlet{from: errs[0], to: words.stream(), drained: make(chan struct{})},
 		ours:   []*os.File{life[1], out[0], errs[0]},
 		exited: make(chan struct{}),
 	}, nil
@@ -95,6 +95,9 @@ func (c *child) Start(context.Context) error {
 		for _, f := range c.ours {
 			_ = f.Close()
 		}
+		c.stdout.finish() // nobody will read them
+		c.stderr.finish()
+		close(c.exited)
 		return err
 	}
 	go c.reap()
@@ -114,9 +117,21 @@ func (c *child) reap() {
 		c.exit = "with " + state.String()
 	}
 	close(c.exited)
-	time.Sleep(drainFor) // bounded; the readers end by themselves before
+	c.drain()
 	for _, f := range c.ours {
 		_ = f.Close()
+	}
+}
+
+// drain waits until everything the driver wrote has been read, or drainFor.
+func (c *child) drain() {
+	limit := time.After(drainFor)
+	for _, o := range []*outlet{c.stdout, c.stderr} {
+		select {
+		case <-o.drained:
+		case <-limit:
+			return
+		}
 	}
 }
 
@@ -168,6 +183,17 @@ type outlet struct {
 	from  *os.File
 	to    *lineWriter
 	lines int // still go-plugin's
+
+	drained chan struct{} // closed at the end of the stream
+	end     sync.Once
+}
+
+// finish flushes an unended line and marks the stream as read.
+func (o *outlet) finish() {
+	o.end.Do(func() {
+		o.to.end()
+		close(o.drained)
+	})
 }
 
 func (o *outlet) Read(p []byte) (int, error) {
@@ -176,6 +202,9 @@ func (o *outlet) Read(p []byte) (int, error) {
 		if n == 1 && p[0] == '\n' {
 			o.lines--
 		}
+		if err != nil {
+			o.finish()
+		}
 		return n, eof(err)
 	}
 	buf := make([]byte, 32<<10)
@@ -183,7 +212,7 @@ func (o *outlet) Read(p []byte) (int, error) {
 		n, err := o.from.Read(buf)
 		_, _ = o.to.Write(buf[:n])
 		if err != nil {
-			o.to.end()
+			o.finish()
 			return 0, eof(err)
 		}
 	}

@@ -205,6 +205,9 @@ func firstWords(why string) string {
 // explain turns go-plugin's words into place, cause and remedy.
 func (p *Process) explain(ctx context.Context, o Options, err error, words *said) error {
 	exit := p.gone()
+	if c := p.child.Load(); c != nil {
+		c.drain() // the end may be seen before the last words are read
+	}
 	why, remedy := err.Error(), "check that it is a driver built for this version of ncfleet"
 	first := firstWords(why)
 	switch {
