@@ -291,7 +291,7 @@ func TestHopKilled(t *testing.T) {
 			t.Run(fmt.Sprintf("noperl=%s/%s", perl, then), func(t *testing.T) {
 				t.Parallel()
 				total := hopKilled(t, never, perl, then)
-				for _, n := range kills(total, 5) {
+				for _, n := range kills(total, 3) {
 					hopKilled(t, n, perl, then)
 				}
 			})
@@ -363,7 +363,7 @@ func TestTwoHopsBack(t *testing.T) {
 		t.Run("noperl="+perl, func(t *testing.T) {
 			t.Parallel()
 			total := twoHopsBack(t, perl, never)
-			for _, n := range kills(total, 4) {
+			for _, n := range kills(total, 2) {
 				twoHopsBack(t, perl, n)
 			}
 		})
@@ -588,7 +588,7 @@ func TestOpenKilled(t *testing.T) {
 	for _, script := range []string{"close.sh", "open.sh"} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			for _, n := range kills(openKilled(t, script, never), 5) {
+			for _, n := range kills(openKilled(t, script, never), 3) {
 				openKilled(t, script, n)
 			}
 		})
