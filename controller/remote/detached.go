@@ -38,7 +38,9 @@ const (
 )
 
 // Start starts the command as the detached run id, or attaches to it when that
-// id was claimed before; the state says which. The command's Timeout is the
+// id was claimed before; the state says which. When it sees another start of
+// the id give up, whose connection broke say, it tries to claim the id itself,
+// up to five times. The command's Timeout is the
 // caller's to keep, with Abort. Start fails with LeaseHeld when the host is
 // leased under another token, and with OutcomeUnknown when the connection
 // broke: calling it again with the same id is always safe.

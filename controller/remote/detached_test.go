@@ -3,7 +3,9 @@ package remote
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -131,6 +133,66 @@ func TestParallelStartsClaimOnce(t *testing.T) {
 	}
 	if raw, _ := os.ReadFile(count); fresh != 1 || string(raw) != "x\n" {
 		t.Errorf("%d fresh starts, it ran as often as %q", fresh, raw)
+	}
+}
+
+// Another start of the run holds the claim and gives up while ours looks on.
+func TestStartAfterAnotherGaveUp(t *testing.T) {
+	for name, claimed := range map[string]string{"before it wrote": "", "while it wrote": "claimed"} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t)
+			run := filepath.Join(s.config.StateDir, "runs", "r")
+			if err := os.MkdirAll(run, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if claimed != "" {
+				write(t, filepath.Join(run, claimed), strconv.FormatInt(time.Now().Unix(), 10)+"\n")
+			}
+			h := newTestPool(t).Host(s.config)
+			go func() {
+				for s.execs.Load() == 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+				time.Sleep(500 * time.Millisecond) // ours waits up to five seconds
+				os.Rename(run, run+".gone")
+			}()
+			ctx := testContext(t)
+			state, err := h.Start(ctx, "r", "t", driver.Command{Argv: []string{"echo", "done"}})
+			if err != nil || state.Attached {
+				t.Fatalf("start: %+v, %v", state, err)
+			}
+			if state, err = h.Wait(ctx, "r", nil); err != nil || state.Phase != driver.RunExited || string(state.Stdout) != "done\n" {
+				t.Errorf("got %+v, %v", state, err)
+			}
+		})
+	}
+}
+
+// A start whose input ends too early gives up and leaves nothing that another
+// one could take for a run.
+func TestStartsThatGiveUpLeaveTheIDFree(t *testing.T) {
+	state := t.TempDir()
+	run := filepath.Join(state, "runs", "r")
+	start := func(before string) string {
+		cmd := exec.Command("sh", "-c", before+libScript+startScript, "ncfleet", state, "r",
+			"token", "MARK", "unit", "true", "exit 0", "100", "100")
+		cmd.Stdin = strings.NewReader("# for people\nMARK\ntoo short")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	if out := start(""); !strings.HasPrefix(out, "fail cannot write the run folder") {
+		t.Errorf("it says %q", out)
+	}
+	if left, err := os.ReadDir(filepath.Dir(run)); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	// While it read, its run was forgotten and claimed by another start.
+	out := start("cat() { command cat >/dev/null; rm -rf " + quote(run) + "; mkdir " + quote(run) + "; echo OTHER >" + quote(run) + "/mark; return 1; }\n")
+	if mark, err := os.ReadFile(filepath.Join(run, "mark")); err != nil || string(mark) != "OTHER\n" {
+		t.Errorf("another start's folder: %q, %v; it says %q", mark, err, out)
 	}
 }
 

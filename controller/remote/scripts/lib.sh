@@ -91,6 +91,11 @@ lost() {
 		phase=exited
 		return 0
 	fi
+	# Its start may have given up meanwhile.
+	if [ ! -d "$run" ]; then
+		phase=never
+		return 0
+	fi
 	phase=lost
 	detail=$1
 }
@@ -117,7 +122,9 @@ look() {
 	if [ -z "$v" ]; then
 		first "$run/claimed"
 		if [ -z "$v" ]; then
-			begun || lost "it was claimed but never began"
+			begun && return 0
+			first "$run/claimed" # on a slow host it comes late
+			[ -n "$v" ] || lost "it was claimed but never began"
 		elif [ "$(($(date +%s) - v))" -gt 120 ]; then
 			lost "it was claimed but never began"
 		fi

@@ -11,19 +11,28 @@ if [ -e "$state/lease" ]; then
 		exit 0
 	fi
 fi
-if ! mkdir "$run" 2>/dev/null; then
-	[ -d "$run" ] || fail "cannot create the run folder $run"
+# attach answers with the run as another start claimed it; false when that one
+# gave up meanwhile.
+attach() {
 	begun
 	look
-	[ "$phase" != never ] || fail "another start of this run gave up meanwhile: start again"
+	[ "$phase" != never ] || return 1
 	emit_all
 	printf 'attached\n'
 	report
-	exit 0
-fi
+}
+
+# Whoever makes the folder owns the run. A start that gives up removes it, and
+# then it is to have again, at most so many times.
+tries=5
+until mkdir "$run" 2>/dev/null; do
+	if attach; then exit 0; fi
+	tries=$((tries - 1))
+	[ "$tries" -gt 0 ] || fail "cannot create the run folder $run: can it be written to? If so, other starts of this run gave up again and again: start again"
+done
 
 save() {
-	date +%s >"$run/claimed" &&
+	printf '%s\n' "$mark" >"$run/mark" && date +%s >"$run/claimed" &&
 		boot && printf '%s\n' "$v" >"$run/boot_id" &&
 		printf '%s\n' "$token" >"$run/token" &&
 		printf '%s\n' "$line" >"$run/line" &&
@@ -35,8 +44,19 @@ save() {
 		[ "$l" = "$mark" ] && cat >"$run/stdin" &&
 		[ "$(($(wc -c <"$run/stdin")))" = "$bytes" ]
 }
+
+# give_up frees the id, at once by a rename: nobody sees half a folder. A folder
+# that was forgotten and claimed anew meanwhile is another start's.
+give_up() {
+	first "$run/mark"
+	if [ -n "$v" ] && [ "$v" != "$mark" ]; then return 0; fi
+	gone=$state/runs/.gone.$$
+	mv "$run" "$gone" 2>/dev/null || gone=$run
+	rm -rf "$gone"
+}
+
 if ! save 2>/dev/null; then
-	rm -rf "$run"
+	give_up
 	fail "cannot write the run folder $run: is the disk full, or was the connection lost?"
 fi
 
