@@ -31,22 +31,31 @@ settle
 cd "$T"
 for f in *.out *.rc *.err; do echo "$f: $(cat $f | tr '\n' ' ')"; done
 `
+	t.Parallel()
+	type started struct {
+		*exec.Cmd
+		out, errs bytes.Buffer
+	}
+	all := map[string]*started{} // side by side: they wait most of the time
 	for name, argv := range shells(t) {
+		s := &started{Cmd: exec.Command(argv[0], append(append([]string{}, argv[1:]...), "-s")...)}
+		s.Stdin = strings.NewReader(frameSh + "go() {" + parts + "}\ngo </dev/null\nexit\n")
+		s.Stdout, s.Stderr = &s.out, &s.errs
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		all[name] = s
+	}
+	for name, s := range all {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command(argv[0], append(append([]string{}, argv[1:]...), "-s")...)
-			cmd.Stdin = strings.NewReader(frameSh + "go() {" + parts + "}\ngo </dev/null\nexit\n")
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			b, err := cmd.Output()
-			out := string(b)
-			if err != nil {
-				t.Fatalf("%v: %s %s", err, out, &errs)
+			if err := s.Wait(); err != nil {
+				t.Fatalf("%v: %s %s", err, &s.out, &s.errs)
 			}
+			out := s.out.String()
 			for _, want := range []string{"quick-6.out: quick", "quick-6.rc: 3", "quick-6.err: oops",
 				"hang.out: before", "hang.rc: late", "limited.out: rc 124", "untimed.out: rc 137 rc 4"} {
 				if !strings.Contains(out, want) {
-					t.Errorf("no %q in:\n%s%s", want, out, &errs)
+					t.Errorf("no %q in:\n%s%s", want, out, &s.errs)
 				}
 			}
 		})

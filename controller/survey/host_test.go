@@ -111,7 +111,10 @@ func newFakeHost(t *testing.T) *fakeHost {
 
 func TestFakeHost(t *testing.T) {
 	for name, argv := range shells(t) {
-		t.Run(name, func(t *testing.T) { surveyFakeHost(t, newFakeHost(t), argv) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			surveyFakeHost(t, newFakeHost(t), argv)
+		})
 	}
 }
 
@@ -120,6 +123,7 @@ func TestFakeHostBusybox(t *testing.T) {
 	if _, err := exec.LookPath("busybox"); err != nil {
 		t.Skip("no busybox")
 	}
+	t.Parallel()
 	h, dir := newFakeHost(t), t.TempDir()
 	if out, err := exec.Command("busybox", "--install", "-s", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -130,6 +134,7 @@ func TestFakeHostBusybox(t *testing.T) {
 
 // TestFakeHostOtherStat: stat knows no -c, as on some systems.
 func TestFakeHostOtherStat(t *testing.T) {
+	t.Parallel()
 	h := newFakeHost(t)
 	write(t, h.root+"/bin/stat", "#!/bin/sh\necho 'stat: illegal option -- c' >&2\nexit 1\n", 0o755)
 	surveyFakeHost(t, h, []string{"sh"})
@@ -229,6 +234,7 @@ func checkInstance(t *testing.T, h *fakeHost, f plan.Facts) {
 }
 
 func TestBrokenPHPIsAProblemNotAFailure(t *testing.T) {
+	t.Parallel()
 	h := newFakeHost(t)
 	write(t, h.tree+"/broken", "", 0o644)
 	f := Take(context.Background(), Request{Host: h.host, Remote: h.remote, Now: noon})
@@ -242,11 +248,15 @@ func TestBrokenPHPIsAProblemNotAFailure(t *testing.T) {
 }
 
 func TestHangingPHPCostsItsInstanceOnly(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes the 25 s that PHP gets")
-	}
 	t.Parallel()
 	h := newFakeHost(t)
+	h.remote.edit = func(script string) string {
+		rest, ok := strings.CutPrefix(script, "FACTS_LIMIT=25\n")
+		if !ok {
+			t.Error("the script does not begin with its limit")
+		}
+		return "FACTS_LIMIT=2\n" + rest
+	}
 	write(t, h.tree+"/hang", "", 0o644)
 	f := Take(context.Background(), Request{Host: h.host, Remote: h.remote, Now: noon})
 	if f.Unreachable != "" || f.BootID == "" || len(f.Rivals) != 3 || f.Instance("files").Code.Zero() {

@@ -145,7 +145,7 @@ func (ir *instanceReader) record(key, rest string) {
 		p := fields(rest, 2)
 		why := p[1]
 		if p[0] == "124" || p[0] == "137" {
-			why = "no answer within 25 s; is the database or a file system hanging? " + why
+			why = fmt.Sprintf("no answer within %s s; is the database or a file system hanging? %s", seconds(factsLimit), why)
 		}
 		ir.complainFor("%s as %s could not read its configuration (exit status %s): %s", ir.f.PHP.Path, ir.f.WebUser, p[0], why)
 	case "deep":

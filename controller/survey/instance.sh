@@ -92,7 +92,7 @@ part_instance() {
 # facts N: one call of PHP as the web user; its JSON object as it came.
 facts() {
   cd "$path" || return 1
-  within_as 25 "$user" "$php" -r "$FACTS_PHP" -- ncfleet-facts "$path" >"$T/.facts-$1" 2>"$T/.facts-err-$1"
+  within_as "$FACTS_LIMIT" "$user" "$php" -r "$FACTS_PHP" -- ncfleet-facts "$path" >"$T/.facts-$1" 2>"$T/.facts-err-$1"
   f_rc=$?
   json=''
   while IFS= read -r l || [ -n "$l" ]; do case $l in '{"ncfleet":'*) json=$l ;; esac; done <"$T/.facts-$1"

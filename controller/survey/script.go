@@ -33,6 +33,9 @@ const (
 	// run at once, each within its limit in frame.sh.
 	partsLimit    = 4 * time.Minute
 	instanceLimit = 2 * time.Minute
+	// factsLimit bounds the PHP that reads an instance's configuration. It is
+	// less than the limit of its part in frame.sh.
+	factsLimit = 25 * time.Second
 	// probeLimit bounds one probe of a package driver that names no limit.
 	probeLimit = 2 * time.Minute
 	// probesLimit bounds all probes of one host together.
@@ -70,7 +73,7 @@ func command(r Request, probes []driver.Command) driver.Command {
 // until the last line, so that no command of it can eat the rest.
 func script(probes []driver.Command) []byte {
 	var b strings.Builder
-	b.WriteString("FACTS_PHP=")
+	fmt.Fprintf(&b, "FACTS_LIMIT=%s\nFACTS_PHP=", seconds(factsLimit))
 	b.WriteString(nextcloud.Quote(strings.TrimPrefix(factsPHP, "<?php\n")))
 	b.WriteByte('\n')
 	for i, p := range probes {

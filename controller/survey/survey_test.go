@@ -25,6 +25,8 @@ type shell struct {
 	argv []string // of the shell, "sh" when empty
 	env  []string
 	last []byte
+	// edit changes the script before it is sent.
+	edit func(script string) string
 }
 
 func (s *shell) Run(ctx context.Context, c driver.Command) (driver.Result, error) {
@@ -36,6 +38,9 @@ func (s *shell) Run(ctx context.Context, c driver.Command) (driver.Result, error
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin = bytes.NewReader(c.Stdin)
+	if s.edit != nil {
+		cmd.Stdin = strings.NewReader(s.edit(string(c.Stdin)))
+	}
 	cmd.Env = append(os.Environ(), s.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
