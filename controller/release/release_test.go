@@ -194,6 +194,20 @@ func TestOpenPGP(t *testing.T) {
 	}
 }
 
+func TestKeyringDemandsASignature(t *testing.T) {
+	dir := t.TempDir()
+	archive(t, dir, "29.0.1", map[string]string{"nextcloud/version.php": versionPHP})
+	_, keyring := newKey(t)
+	s := &Source{Location: dir, Cache: t.TempDir(), Integrity: "warn", Keyring: keyring}
+	list, err := s.List(context.Background(), any29)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Ensure(context.Background(), list[0]); err == nil || !strings.Contains(err.Error(), ".asc") {
+		t.Errorf("err %v", err)
+	}
+}
+
 func newKey(t *testing.T) (*openpgp.Entity, string) {
 	t.Helper()
 	e, err := openpgp.NewEntity("release", "", "release@example.org", nil)

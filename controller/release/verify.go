@@ -3,6 +3,7 @@ package release
 import (
 	"archive/tar"
 	"archive/zip"
+	"bytes"
 	"compress/bzip2"
 	"context"
 	"crypto/sha512"
@@ -82,18 +83,13 @@ func (s *Source) verify(ctx context.Context, file string, r plan.Release) (Repor
 }
 
 func (s *Source) verifyPGP(ctx context.Context, file string, r plan.Release) (string, error) {
-	if !r.Signed {
-		return "not checked: the source has no " + r.Name + ".asc", nil
-	}
 	if s.Keyring == "" {
 		return "not checked: no keyring is given", nil
 	}
-	kf, err := os.Open(s.Keyring)
-	if err != nil {
-		return "", fmt.Errorf("cannot read keyring: %w", err)
+	if !r.Signed { // whoever replaced the archive would leave the signature out
+		return "", fmt.Errorf("cannot use %s: a keyring is given and %s has no %s.asc", r.Name, s.Location, r.Name)
 	}
-	defer kf.Close()
-	keys, err := openpgp.ReadArmoredKeyRing(kf)
+	keys, err := readKeyring(s.Keyring)
 	if err != nil {
 		return "", fmt.Errorf("cannot read keyring %s: %w", s.Keyring, err)
 	}
@@ -111,6 +107,18 @@ func (s *Source) verifyPGP(ctx context.Context, file string, r plan.Release) (st
 		return "", fmt.Errorf("cannot use %s: its OpenPGP signature does not verify with %s: %w", r.Name, s.Keyring, err)
 	}
 	return fmt.Sprintf("good: %X", signer.PrimaryKey.Fingerprint), nil
+}
+
+// readKeyring reads OpenPGP public keys, ASCII-armoured or binary.
+func readKeyring(path string) (openpgp.EntityList, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("-----BEGIN")) {
+		return openpgp.ReadArmoredKeyRing(bytes.NewReader(text))
+	}
+	return openpgp.ReadKeyRing(bytes.NewReader(text))
 }
 
 // Inspect reads a whole archive and compares each file with the signed lists
