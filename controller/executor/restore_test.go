@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
