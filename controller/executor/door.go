@@ -23,6 +23,7 @@ import (
 const (
 	doorAttempts = 20               // how often an inspection may have been begun before
 	doorWait     = 90 * time.Second // for PHP to listen
+	knockWait    = 5 * time.Second  // for its answer to one request
 	probeWait    = 3 * time.Minute  // for the probe user to be made
 	pollEvery    = 100 * time.Millisecond
 	bodyLimit    = 4 << 20
@@ -194,7 +195,7 @@ func (d *door) reach(ctx context.Context) error {
 	limit := time.Now().Add(doorWait)
 	var last error
 	for time.Now().Before(limit) {
-		code, _, err := d.get(ctx, "/.ncfleet/state")
+		code, err := d.knock(ctx)
 		if err == nil && code == http.StatusOK {
 			return nil
 		}
@@ -207,7 +208,7 @@ func (d *door) reach(ctx context.Context) error {
 				d.use(port) // the first choice was taken
 			case d.client != nil:
 				// PHP listens and we cannot get there: forwarding is refused.
-				if code, _, err := d.get(ctx, "/.ncfleet/state"); err != nil || code != http.StatusOK {
+				if code, err := d.knock(ctx); err != nil || code != http.StatusOK {
 					d.client = nil
 				}
 			}
@@ -221,6 +222,14 @@ func (d *door) reach(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("the private door does not answer: %w", last)
+}
+
+// knock does not wait long: another program may have the port, and say nothing.
+func (d *door) knock(ctx context.Context) (int, error) {
+	ctx, stop := context.WithTimeout(ctx, knockWait)
+	defer stop()
+	code, _, err := d.send(ctx, http.MethodGet, "/.ncfleet/state", nil, false)
+	return code, err
 }
 
 func (d *door) use(port int) {
