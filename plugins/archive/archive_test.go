@@ -12,14 +12,17 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
+// way is one way from an instance through its snapshot and back.
+type way struct {
+	name              string
+	inside, prepare   bool
+	compress          string
+	changeAfterwards  bool
+	swappedBackByHand bool
+}
+
 func TestWayBack(t *testing.T) {
-	for _, tc := range []struct {
-		name              string
-		inside, prepare   bool
-		compress          string
-		changeAfterwards  bool
-		swappedBackByHand bool
-	}{
+	for _, w := range []way{
 		{name: "without prepare"},
 		{name: "prepared", prepare: true},
 		{name: "prepared and changed", prepare: true, changeAfterwards: true},
@@ -28,59 +31,68 @@ func TestWayBack(t *testing.T) {
 		{name: "gzip, data inside, unprepared", inside: true, compress: "gzip"},
 		{name: "tree is back already", inside: true, prepare: true, swappedBackByHand: true},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, tc.inside)
-			if tc.compress != "" {
-				s.must(s.a.Configure(t.Context(), driver.Config{"compress": tc.compress}))
-			}
-			if tc.prepare {
-				time.Sleep(2100 * time.Millisecond) // let the tree grow older than the doubt
-				s.must(s.a.Prepare(t.Context(), s.request("r1/h1"), s.run))
-				s.must(s.a.Prepare(t.Context(), s.request("r1/h1"), s.run))
-			}
-			if tc.changeAfterwards {
-				s.changeOnline()
-			}
-			before := s.state()
-			h := s.create("r1/h1")
-			if again := s.create("r1/h1"); string(again.Data) != string(h.Data) {
-				t.Errorf("a repeated Create answers differently: %s, %s", h.Data, again.Data)
-			}
-			v := s.verify(h)
-			if v.Digest == "" || v.Bytes == 0 || !strings.Contains(string(h.Data), v.Digest) {
-				t.Errorf("verification %+v", v)
-			}
-			if !tc.swappedBackByHand {
-				s.upgrade()
-			}
-			s.spoilSQL()
-			s.restore(h)
-			s.restore(h)
-			if after := s.state(); after != before {
-				t.Errorf("the tree differs\n--- before\n%s--- after\n%s", before, after)
-			}
-			if got := s.sql("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master"); got != "before\n1\n" {
-				t.Errorf("the database has %q", got)
-			}
-			if b, err := os.ReadFile(filepath.Join(s.data, "photo.jpg")); err != nil || string(b) != "a user's photo" {
-				t.Errorf("the user's photo: %q, %v", b, err)
-			}
-			if n := len(s.leftovers()); tc.swappedBackByHand && n != 0 || !tc.swappedBackByHand && n != 1 {
-				t.Errorf("beside the tree: %q", s.leftovers())
-			}
-			s.must(s.a.Delete(t.Context(), h, s.run))
-			s.must(s.a.Delete(t.Context(), h, s.run))
-			if left := s.leftovers(); len(left) != 0 {
-				t.Errorf("left after Delete: %q", left)
-			}
-			if left, _ := os.ReadDir(filepath.Join(s.subject.StateDir, "snapshots")); len(left) != 0 {
-				t.Errorf("left after Delete: %v", left)
-			}
-			if _, err := s.a.Verify(t.Context(), h, s.run); driver.ClassOf(err) != driver.NotFound {
-				t.Errorf("Verify of a deleted snapshot: %v", err)
-			}
+			w.thereAndBack(newSite(t, w.inside))
 		})
+	}
+}
+
+func (w way) thereAndBack(s *site) {
+	if w.compress != "" {
+		s.must(s.a.Configure(s.t.Context(), driver.Config{"compress": w.compress}))
+	}
+	if w.prepare {
+		time.Sleep(2100 * time.Millisecond) // let the tree grow older than the doubt
+		s.must(s.a.Prepare(s.t.Context(), s.request("r1/h1"), s.run))
+		s.must(s.a.Prepare(s.t.Context(), s.request("r1/h1"), s.run))
+	}
+	if w.changeAfterwards {
+		s.changeOnline()
+	}
+	before := s.state()
+	h := s.create("r1/h1")
+	if again := s.create("r1/h1"); string(again.Data) != string(h.Data) {
+		s.t.Errorf("a repeated Create answers differently: %s, %s", h.Data, again.Data)
+	}
+	v := s.verify(h)
+	if v.Digest == "" || v.Bytes == 0 || !strings.Contains(string(h.Data), v.Digest) {
+		s.t.Errorf("verification %+v", v)
+	}
+	if !w.swappedBackByHand {
+		s.upgrade()
+	}
+	s.spoilSQL()
+	s.restore(h)
+	s.restore(h)
+	if after := s.state(); after != before {
+		s.t.Errorf("the tree differs\n--- before\n%s--- after\n%s", before, after)
+	}
+	if got := s.sql("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master"); got != "before\n1\n" {
+		s.t.Errorf("the database has %q", got)
+	}
+	if b, err := os.ReadFile(filepath.Join(s.data, "photo.jpg")); err != nil || string(b) != "a user's photo" {
+		s.t.Errorf("the user's photo: %q, %v", b, err)
+	}
+	if n := len(s.leftovers()); w.swappedBackByHand && n != 0 || !w.swappedBackByHand && n != 1 {
+		s.t.Errorf("beside the tree: %q", s.leftovers())
+	}
+	s.deleteTwice(h)
+}
+
+// deleteTwice deletes a snapshot and looks for what is left of it.
+func (s *site) deleteTwice(h driver.Handle) {
+	s.t.Helper()
+	s.must(s.a.Delete(s.t.Context(), h, s.run))
+	s.must(s.a.Delete(s.t.Context(), h, s.run))
+	if left := s.leftovers(); len(left) != 0 {
+		s.t.Errorf("left after Delete: %q", left)
+	}
+	if left, _ := os.ReadDir(filepath.Join(s.subject.StateDir, "snapshots")); len(left) != 0 {
+		s.t.Errorf("left after Delete: %v", left)
+	}
+	if _, err := s.a.Verify(s.t.Context(), h, s.run); driver.ClassOf(err) != driver.NotFound {
+		s.t.Errorf("Verify of a deleted snapshot: %v", err)
 	}
 }
 
@@ -99,6 +111,7 @@ func (s *site) changeOnline() {
 }
 
 func TestCover(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, false)
 	c, err := s.a.Cover(t.Context(), s.subject, s.run)
 	s.must(err)
@@ -122,6 +135,7 @@ func TestCover(t *testing.T) {
 
 // TestBusybox does without GNU tools: a host that has nothing but busybox.
 func TestBusybox(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, true)
 	s.run = busybox(t)
 	// busybox keeps whole seconds and no owner of a link.
@@ -178,6 +192,7 @@ func busybox(t *testing.T) local {
 // TestAppsAndConfigElsewhere has an app directory and the config outside the
 // tree, both behind symbolic links in it.
 func TestAppsAndConfigElsewhere(t *testing.T) {
+	t.Parallel()
 	apps := filepath.Join(t.TempDir(), "custom apps")
 	real, err := filepath.EvalSymlinks(filepath.Dir(apps))
 	if err != nil {
@@ -238,6 +253,7 @@ func TestCoverNamesWhatIsMissing(t *testing.T) {
 		"snapshots in the tree": {func(s *site) { s.subject.StateDir = filepath.Join(s.tree, "themes") }, driver.PartCode, "is inside"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, false)
 			tc.spoil(s)
 			c, err := s.a.Cover(t.Context(), s.subject, s.run)

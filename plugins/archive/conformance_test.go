@@ -19,6 +19,10 @@ func TestConformance(t *testing.T) {
 		"subprocess": func(t *testing.T) driver.Snapshotter { return drivertest.Subprocess(t, nil).Snapshotter() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "in process" && !all() {
+				t.Skip("the subprocess shows as much; NCFLEET_TEST_ALL=1 runs both")
+			}
+			t.Parallel()
 			s := newSite(t, true)
 			drivertest.Snapshotter(t, drivertest.Snapshots{
 				New: newOne, Subject: s.subject,

@@ -19,6 +19,9 @@ import (
 // password has every character that a careless file format trips over.
 const password = `p"a's\s#w;o:r d$%&` + "`x"
 
+// quoted is the password between single quotes, for SQL and PHP.
+const quoted = `p"a\'s\\s#w;o:r d$%&` + "`x"
+
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -106,107 +109,149 @@ func mariadb(t *testing.T) (string, int) {
 	}
 }
 
-func TestMariaDB(t *testing.T) {
+// mariaSite is a site with its database in a MariaDB of its own.
+type mariaSite struct {
+	*site
+	socket string
+	port   int
+}
+
+func newMariaSite(t *testing.T) *mariaSite {
+	t.Helper()
 	socket, port := mariadb(t)
-	s := newSite(t, false)
+	s := &mariaSite{newSite(t, false), socket, port}
 	s.subject.DatabaseKind = "mysql"
-	root := func(db, sql string) string {
-		t.Helper()
-		return output(s.t, exec.Command("mariadb", "--no-defaults", "-uroot", "-S", socket, "-BN", "--default-character-set=utf8mb4", "-e", sql, db))
-	}
-	root("mysql", `CREATE DATABASE nc CHARACTER SET utf8mb4; CREATE DATABASE other;
-CREATE USER 'nc'@'%' IDENTIFIED BY '`+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)+`'; CREATE USER 'nc'@'localhost' IDENTIFIED BY '`+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)+`';
+	s.root("mysql", `CREATE DATABASE nc CHARACTER SET utf8mb4; CREATE DATABASE other;
+CREATE USER 'nc'@'%' IDENTIFIED BY '`+quoted+`'; CREATE USER 'nc'@'localhost' IDENTIFIED BY '`+quoted+`';
 GRANT ALL ON nc.* TO 'nc'@'%'; GRANT ALL ON nc.* TO 'nc'@'localhost';
 CREATE USER '`+s.subject.WebUser+`'@'localhost' IDENTIFIED VIA unix_socket; GRANT ALL ON nc.* TO '`+s.subject.WebUser+`'@'localhost'`)
 	// A file of root's own must not get in the way.
 	home := t.TempDir()
 	s.must(os.WriteFile(filepath.Join(home, ".my.cnf"), []byte("[client]\nuser=wrong\npassword=wrong\nhost=192.0.2.1\n"), 0o600))
 	s.run.env = []string{"HOME=" + home}
-	php := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)
-	for name, settings := range map[string]string{
-		"host and port": fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php),
-		"port apart":    fmt.Sprintf("'dbhost' => '127.0.0.1', 'dbport' => %d, 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php),
-		"socket":        fmt.Sprintf("'dbhost' => 'localhost:%s', 'dbuser' => 'nc', 'dbpassword' => '%s'", socket, php),
-		"bare socket":   fmt.Sprintf("'dbhost' => '%s', 'dbuser' => 'nc', 'dbpassword' => '%s'", socket, php),
-		"socket login":  fmt.Sprintf("'dbhost' => 'localhost:%s', 'dbuser' => '%s', 'dbpassword' => ''", socket, s.subject.WebUser),
-	} {
+	return s
+}
+
+// root runs statements as the database's administrator.
+func (s *mariaSite) root(db, sql string) string {
+	s.t.Helper()
+	return output(s.t, exec.Command("mariadb", "--no-defaults", "-uroot", "-S", s.socket, "-BN", "--default-character-set=utf8mb4", "-e", sql, db))
+}
+
+// login writes a config.php that reaches the database as the settings say.
+func (s *mariaSite) login(settings string, args ...any) {
+	s.t.Helper()
+	s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'dbtableprefix' => 'oc_', 'datadirectory' => '" + s.data + "', " + fmt.Sprintf(settings, args...))
+}
+
+func TestMariaDB(t *testing.T) {
+	t.Parallel()
+	s := newMariaSite(t)
+	in := func(name string, f func()) {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
-			root("nc", `SET FOREIGN_KEY_CHECKS=0; DROP DATABASE nc; CREATE DATABASE nc CHARACTER SET utf8mb4; USE nc;
+			f()
+		})
+		s.t = t
+	}
+	const user = ", 'dbuser' => 'nc', 'dbpassword' => '%s'"
+	for name, login := range map[string]func(){
+		"host and port": func() { s.login("'dbhost' => '127.0.0.1:%d'"+user, s.port, quoted) },
+		"port apart":    func() { s.login("'dbhost' => '127.0.0.1', 'dbport' => %d"+user, s.port, quoted) },
+		"socket":        func() { s.login("'dbhost' => 'localhost:%s'"+user, s.socket, quoted) },
+		"bare socket":   func() { s.login("'dbhost' => '%s'"+user, s.socket, quoted) },
+		"socket login": func() {
+			s.login("'dbhost' => 'localhost:%s', 'dbuser' => '%s', 'dbpassword' => ''", s.socket, s.subject.WebUser)
+		},
+	} {
+		in(name, func() {
+			login()
+			s.wayBack("r/" + strings.ReplaceAll(name, " ", "-"))
+		})
+	}
+	in("password unseen", func() {
+		s.login("'dbhost' => '127.0.0.1:%d'"+user, s.port, quoted)
+		s.passwordUnseen()
+	})
+	in("alone in its database, gzip", s.aloneInItsDatabase)
+	in("database down", s.databaseDown)
+}
+
+func (s *mariaSite) wayBack(key string) {
+	s.t.Helper()
+	s.root("nc", `SET FOREIGN_KEY_CHECKS=0; DROP DATABASE nc; CREATE DATABASE nc CHARACTER SET utf8mb4; USE nc;
 CREATE TABLE oc_users (uid VARCHAR(64) PRIMARY KEY, bin LONGBLOB); INSERT INTO oc_users VALUES ('before 🦊', 0x00FF0A27225C);
 CREATE TABLE oc_groups (gid VARCHAR(64), uid VARCHAR(64), FOREIGN KEY (uid) REFERENCES oc_users (uid)); INSERT INTO oc_groups VALUES ('g', 'before 🦊');
 CREATE VIEW oc_view AS SELECT uid FROM oc_users; CREATE TABLE wiki_page (x INT); INSERT INTO wiki_page VALUES (1)`)
-			s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'dbtableprefix' => 'oc_', 'datadirectory' => '" + s.data + "', " + settings)
-			c, err := s.a.Cover(t.Context(), s.subject, s.run)
-			s.must(err)
-			if len(c.Missing) != 1 || !strings.Contains(c.Note, "1 tables without the prefix") {
-				t.Errorf("missing %+v, note %q", c.Missing, c.Note)
-			}
-			h := s.create("r/" + strings.ReplaceAll(name, " ", "-"))
-			s.verify(h)
-			root("nc", `CREATE TABLE oc_shares_limits (x INT); UPDATE oc_users SET bin = NULL; DROP TABLE oc_groups; UPDATE wiki_page SET x = 2`)
-			s.restore(h)
-			s.restore(h)
-			got := root("nc", "SELECT uid, HEX(bin) FROM oc_users; SELECT gid FROM oc_groups; SELECT COUNT(*) FROM oc_view; SHOW TABLES; SELECT x FROM wiki_page")
-			if want := "before 🦊\t00FF0A27225C\ng\n1\noc_groups\noc_users\noc_view\nwiki_page\n2\n"; got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
-			s.noSecrets(h)
-			s.must(s.a.Delete(t.Context(), h, s.run))
-		})
+	c, err := s.a.Cover(s.t.Context(), s.subject, s.run)
+	s.must(err)
+	if len(c.Missing) != 1 || !strings.Contains(c.Note, "1 tables without the prefix") {
+		s.t.Errorf("missing %+v, note %q", c.Missing, c.Note)
 	}
-	s.t = t
-	t.Run("password unseen", func(t *testing.T) {
-		s.t = t
-		dir := t.TempDir()
-		open(t, dir)
-		seen := filepath.Join(dir, "seen")
-		s.must(os.WriteFile(seen, nil, 0o666))
-		s.must(os.Chmod(seen, 0o666))
-		for _, tool := range []string{"mariadb", "mariadb-dump"} {
-			wrap := fmt.Sprintf("#!/bin/sh\n{ tr '\\0' '\\n' </proc/$$/cmdline; tr '\\0' '\\n' </proc/$$/environ; } >>%s\nexec %s \"$@\"\n", seen, lookOrSkip(t, tool))
-			s.must(os.WriteFile(filepath.Join(dir, tool), []byte(wrap), 0o755))
-		}
-		s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'datadirectory' => '" + s.data + "', " + fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php))
-		run := local{env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}}
-		h, err := s.a.Create(t.Context(), s.request("r/unseen"), run)
-		s.must(err)
-		s.must(s.a.Restore(t.Context(), h, s.subject, run))
-		b, err := os.ReadFile(seen)
-		s.must(err)
-		if !strings.Contains(string(b), "--single-transaction") || strings.Contains(string(b), password) {
-			t.Errorf("the password was on show, or nothing was seen:\n%s", b)
-		}
-	})
-	s.t = t
-	t.Run("alone in its database, gzip", func(t *testing.T) {
-		s.t = t
-		s.must(s.a.Configure(t.Context(), driver.Config{"compress": "gzip"}))
-		root("nc", "DROP TABLE wiki_page")
-		h := s.create("r/alone")
-		s.verify(h)
-		root("nc", "CREATE TABLE oc_x (x INT); DELETE FROM oc_groups")
-		s.restore(h)
-		if got := root("nc", "SHOW TABLES; SELECT gid FROM oc_groups"); got != "oc_groups\noc_users\noc_view\ng\n" {
-			t.Errorf("got %q", got)
-		}
-	})
-	s.t = t
-	t.Run("database down", func(t *testing.T) {
-		s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'datadirectory' => '/x', 'dbhost' => '127.0.0.1:1', 'dbuser' => 'nc', 'dbpassword' => 'x'")
-		c, err := s.a.Cover(t.Context(), s.subject, s.run)
-		s.must(err)
-		found := false
-		for _, hole := range c.Missing {
-			found = found || hole.Place.Part == driver.PartDatabase && strings.Contains(hole.Reason, "cannot read the database")
-		}
-		if !found {
-			t.Errorf("missing %+v", c.Missing)
-		}
-		if _, err := s.a.Create(t.Context(), s.request("r/down"), s.run); err == nil {
-			t.Error("Create succeeds without the database")
-		}
-	})
+	h := s.create(key)
+	s.verify(h)
+	s.root("nc", `CREATE TABLE oc_shares_limits (x INT); UPDATE oc_users SET bin = NULL; DROP TABLE oc_groups; UPDATE wiki_page SET x = 2`)
+	s.restore(h)
+	s.restore(h)
+	got := s.root("nc", "SELECT uid, HEX(bin) FROM oc_users; SELECT gid FROM oc_groups; SELECT COUNT(*) FROM oc_view; SHOW TABLES; SELECT x FROM wiki_page")
+	if want := "before 🦊\t00FF0A27225C\ng\n1\noc_groups\noc_users\noc_view\nwiki_page\n2\n"; got != want {
+		s.t.Errorf("got %q, want %q", got, want)
+	}
+	s.noSecrets(h)
+	s.must(s.a.Delete(s.t.Context(), h, s.run))
+}
+
+// passwordUnseen looks at the arguments and the environment of the tools.
+func (s *mariaSite) passwordUnseen() {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	open(s.t, dir)
+	seen := filepath.Join(dir, "seen")
+	s.must(os.WriteFile(seen, nil, 0o666))
+	s.must(os.Chmod(seen, 0o666))
+	for _, tool := range []string{"mariadb", "mariadb-dump"} {
+		wrap := fmt.Sprintf("#!/bin/sh\n{ tr '\\0' '\\n' </proc/$$/cmdline; tr '\\0' '\\n' </proc/$$/environ; } >>%s\nexec %s \"$@\"\n", seen, lookOrSkip(s.t, tool))
+		s.must(os.WriteFile(filepath.Join(dir, tool), []byte(wrap), 0o755))
+	}
+	run := local{env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}}
+	h, err := s.a.Create(s.t.Context(), s.request("r/unseen"), run)
+	s.must(err)
+	s.must(s.a.Restore(s.t.Context(), h, s.subject, run))
+	b, err := os.ReadFile(seen)
+	s.must(err)
+	if !strings.Contains(string(b), "--single-transaction") || strings.Contains(string(b), password) {
+		s.t.Errorf("the password was on show, or nothing was seen:\n%s", b)
+	}
+}
+
+func (s *mariaSite) aloneInItsDatabase() {
+	s.t.Helper()
+	s.must(s.a.Configure(s.t.Context(), driver.Config{"compress": "gzip"}))
+	s.root("nc", "DROP TABLE wiki_page")
+	h := s.create("r/alone")
+	s.verify(h)
+	s.root("nc", "CREATE TABLE oc_x (x INT); DELETE FROM oc_groups")
+	s.restore(h)
+	if got := s.root("nc", "SHOW TABLES; SELECT gid FROM oc_groups"); got != "oc_groups\noc_users\noc_view\ng\n" {
+		s.t.Errorf("got %q", got)
+	}
+}
+
+func (s *mariaSite) databaseDown() {
+	s.t.Helper()
+	s.config("'dbtype' => 'mysql', 'dbname' => 'nc', 'datadirectory' => '/x', 'dbhost' => '127.0.0.1:1', 'dbuser' => 'nc', 'dbpassword' => 'x'")
+	c, err := s.a.Cover(s.t.Context(), s.subject, s.run)
+	s.must(err)
+	found := false
+	for _, hole := range c.Missing {
+		found = found || hole.Place.Part == driver.PartDatabase && strings.Contains(hole.Reason, "cannot read the database")
+	}
+	if !found {
+		s.t.Errorf("missing %+v", c.Missing)
+	}
+	if _, err := s.a.Create(s.t.Context(), s.request("r/down"), s.run); err == nil {
+		s.t.Error("Create succeeds without the database")
+	}
 }
 
 // noSecrets looks for the password in everything kept outside config.php.
@@ -265,6 +310,7 @@ func postgres(t *testing.T) (string, int) {
 }
 
 func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
 	dir, port := postgres(t)
 	s := newSite(t, false)
 	s.subject.DatabaseKind = "pgsql"
@@ -276,10 +322,9 @@ func TestPostgreSQL(t *testing.T) {
 	}
 	web := s.subject.WebUser
 	root("postgres", "CREATE ROLE nc LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'; CREATE ROLE reader; CREATE ROLE \""+web+"\" LOGIN IN ROLE nc;")
-	php := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)
 	for name, settings := range map[string]string{
-		"host and port": fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, php),
-		"socket":        fmt.Sprintf("'dbhost' => '%s', 'dbport' => '%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", dir, port, php),
+		"host and port": fmt.Sprintf("'dbhost' => '127.0.0.1:%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", port, quoted),
+		"socket":        fmt.Sprintf("'dbhost' => '%s', 'dbport' => '%d', 'dbuser' => 'nc', 'dbpassword' => '%s'", dir, port, quoted),
 		"peer login":    fmt.Sprintf("'dbhost' => '%s:%d', 'dbuser' => '%s', 'dbpassword' => ''", dir, port, web),
 	} {
 		t.Run(name, func(t *testing.T) {

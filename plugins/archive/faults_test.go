@@ -72,16 +72,26 @@ func (k *killer) struck(n int) bool {
 	return c > n
 }
 
-func TestKilledRestore(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills a restore at every step")
+// all tells whether to take the time for everything.
+func all() bool { return os.Getenv("NCFLEET_TEST_ALL") != "" }
+
+// stride is the distance of the points to kill at. By default they are a
+// sample, half of them before and half after a command's effect.
+func stride() int {
+	if all() {
+		return 1
 	}
+	return 3
+}
+
+func TestKilledRestore(t *testing.T) {
+	t.Parallel()
 	s, k := newSite(t, true), newKiller(t)
 	s.changeOnline()
 	before := s.state()
 	h := s.create("r/1")
 	n := 0
-	for ; n < 200; n++ {
+	for ; n < 200; n += stride() {
 		s.upgrade()
 		s.spoilSQL()
 		err := s.a.Restore(t.Context(), h, s.subject, k.at(n))
@@ -117,12 +127,10 @@ func TestKilledRestore(t *testing.T) {
 }
 
 func TestKilledCreate(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills a capture at every step")
-	}
+	t.Parallel()
 	s, k := newSite(t, false), newKiller(t)
 	before := s.state()
-	for n := 0; n < 200; n++ {
+	for n := 0; n < 200; n += stride() {
 		key := fmt.Sprintf("r/%d", n)
 		err := s.a.Prepare(t.Context(), s.request(key), k.at(n))
 		if !k.struck(n) {
@@ -163,6 +171,7 @@ func (s *site) list() []driver.Snapshot {
 }
 
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, false)
 	h := s.create("r/1")
 	s.upgrade()
@@ -220,6 +229,7 @@ func smallDisk(t *testing.T, dir string, kilobytes int) {
 }
 
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, false)
 	smallDisk(t, s.subject.StateDir, 32)
 	before := s.state()
@@ -245,6 +255,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 func TestDiskFullWhileRestoring(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, false)
 	www := filepath.Dir(s.tree)
 	s.must(os.Rename(www, www+".away"))
@@ -313,6 +324,7 @@ func TestUnfitTrees(t *testing.T) {
 }
 
 func TestUsersFilesAreNeverDeleted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, true)
 	h := s.create("r/1")
 	s.upgrade()
@@ -334,6 +346,7 @@ func TestUsersFilesAreNeverDeleted(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, false)
 	keys := func() string {
 		var got []string
