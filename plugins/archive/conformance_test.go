@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,7 +10,13 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
 )
 
+// The tests often wait for disks and databases, so more of them than there are
+// processors go side by side.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("5")
+	}
 	drivertest.Main(m, func() driver.Driver { return New() })
 }
 
