@@ -15,6 +15,7 @@ import (
 )
 
 func TestDetachedRun(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	ctx := testContext(t)
@@ -65,6 +66,7 @@ func TestDetachedRun(t *testing.T) {
 
 // The folder is private; what the command makes must not be.
 func TestDetachedRunHasTheUsualMask(t *testing.T) {
+	t.Parallel()
 	h := startSSHD(t).connect(t)
 	ctx := testContext(t)
 	if _, err := h.Start(ctx, "mask", "", driver.Command{Argv: []string{"sh", "-c", "umask"}}); err != nil {
@@ -77,6 +79,7 @@ func TestDetachedRunHasTheUsualMask(t *testing.T) {
 }
 
 func TestDetachedRunSurvivesConnection(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	ctx := testContext(t)
@@ -106,11 +109,13 @@ func TestDetachedRunSurvivesConnection(t *testing.T) {
 }
 
 func TestParallelStartsClaimOnce(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	ctx := testContext(t)
 	count := filepath.Join(s.dir, "count")
-	c := driver.Command{Argv: []string{"sh", "-c", "echo x >>" + quote(count) + "; sleep 1"}}
+	enough := filepath.Join(s.dir, "enough")
+	c := driver.Command{Argv: []string{"sh", "-c", "echo x >>" + quote(count) + "; until [ -e " + quote(enough) + " ]; do sleep 0.1; done"}}
 	var mu sync.Mutex
 	fresh := 0
 	var wg sync.WaitGroup
@@ -128,6 +133,7 @@ func TestParallelStartsClaimOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	write(t, enough, "")
 	if _, err := h.Wait(ctx, "same", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +144,7 @@ func TestParallelStartsClaimOnce(t *testing.T) {
 
 // Another start of the run holds the claim and gives up while ours looks on.
 func TestStartAfterAnotherGaveUp(t *testing.T) {
+	t.Parallel()
 	for name, claimed := range map[string]string{"before it wrote": "", "while it wrote": "claimed"} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t)
@@ -197,6 +204,7 @@ func TestStartsThatGiveUpLeaveTheIDFree(t *testing.T) {
 }
 
 func TestAbort(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	ctx := testContext(t)
@@ -222,6 +230,7 @@ func TestAbort(t *testing.T) {
 }
 
 func TestLostRuns(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	ctx := testContext(t)
@@ -244,6 +253,7 @@ func TestLostRuns(t *testing.T) {
 }
 
 func TestLease(t *testing.T) {
+	t.Parallel()
 	h := startSSHD(t).connect(t)
 	ctx := testContext(t)
 	if s, err := h.LookLease(ctx); err != nil || s.Token != "" {

@@ -66,6 +66,7 @@ func TestSentCommandIsNeverSentAgain(t *testing.T) {
 }
 
 func TestStartAfterBrokenConnectionAttaches(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.dropExec.Store(1)
 	h := newTestPool(t).Host(s.config)

@@ -20,6 +20,7 @@ import (
 )
 
 func TestRunOnRealHost(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	dir := filepath.Join(s.dir, "it's a $HOME `dir` \\ \"x\"")
@@ -74,6 +75,7 @@ func TestTimeoutLeavesOutcomeUnknown(t *testing.T) {
 }
 
 func TestManySessions(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, "MaxSessions 10")
 	s.config.MaxSessions = 12
 	h := s.connect(t)
@@ -98,6 +100,7 @@ func TestManySessions(t *testing.T) {
 }
 
 func TestUploadToRealHost(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	h := s.connect(t)
 	content := bytes.Repeat([]byte("0123456789abcde\n"), 5<<16)

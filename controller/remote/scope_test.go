@@ -12,6 +12,7 @@ import (
 // mount namespace and a stand-in for systemd-run show what start makes of a
 // systemd-run that works, one that fails, and one that fails after it began.
 func TestScope(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a mount namespace")
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -22,10 +23,21 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// The tests mostly wait for other processes, so more of them than there are
+// processors go side by side.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8")
+	}
+	os.Exit(m.Run())
+}
+
 // sshd is a real SSH daemon on the loopback.
 type sshd struct {
 	dir    string
 	port   int
+	pid    int
 	config Config
 	host   ssh.PublicKey
 }
@@ -129,7 +141,7 @@ func startSSHDWith(t testing.TB, dir string, extra ...string) *sshd {
 	}
 	line := "[127.0.0.1]:" + strconv.Itoa(port) + " " + string(ssh.MarshalAuthorizedKey(host.PublicKey()))
 	write(t, at("known_hosts"), line)
-	return &sshd{dir: dir, port: port, host: host.PublicKey(), config: Config{
+	return &sshd{dir: dir, port: port, pid: cmd.Process.Pid, host: host.PublicKey(), config: Config{
 		Name: "web1", Address: "127.0.0.1", Port: port, User: me.Username,
 		Keys: []string{at("id")}, KnownHosts: []string{at("known_hosts")},
 		Sudo: SudoNone, StateDir: at("state"), KeepaliveInterval: -1,
@@ -181,10 +193,10 @@ func (s *sshd) severConnections(t testing.TB) {
 	}
 }
 
-// owns reports whether the process descends from this test.
+// owns reports whether the process descends from this daemon.
 func (s *sshd) owns(pid int) bool {
 	for depth := 0; pid > 1 && depth < 20; depth++ {
-		if pid == os.Getpid() {
+		if pid == s.pid {
 			return true
 		}
 		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -54,6 +54,7 @@ func account(t *testing.T) (string, func(rules ...string)) {
 func secret(s string) func() (string, error) { return func() (string, error) { return s, nil } }
 
 func TestSudo(t *testing.T) {
+	t.Parallel()
 	name, allow := account(t)
 	s := startSSHD(t)
 	s.config.User, s.config.Sudo, s.config.SudoPassword = name, SudoAuto, nil
@@ -203,6 +204,7 @@ func checkUsers(t *testing.T, h *Host, login string) {
 }
 
 func TestRootBecomesUsers(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root becomes others")
 	}
