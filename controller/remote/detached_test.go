@@ -208,8 +208,8 @@ func TestAbort(t *testing.T) {
 	s := startSSHD(t)
 	h := s.connect(t)
 	ctx := testContext(t)
-	left := filepath.Join(s.dir, "left")
-	c := driver.Command{Argv: []string{"sh", "-c", "sh -c 'sleep 3; echo x >" + quote(left) + "' & sleep 60 & wait"}}
+	left, aborted := filepath.Join(s.dir, "left"), filepath.Join(s.dir, "aborted")
+	c := driver.Command{Argv: []string{"sh", "-c", "sh -c 'until [ -e \"$1\" ]; do sleep 0.1; done; echo x >\"$2\"' sh " + quote(aborted) + " " + quote(left) + " & sleep 60 & wait"}}
 	if _, err := h.Start(ctx, "a", "", c); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,8 @@ func TestAbort(t *testing.T) {
 	if err != nil || state.Phase != driver.RunExited || state.Exit != 143 {
 		t.Errorf("after abort: %+v, %v", state, err)
 	}
-	time.Sleep(3500 * time.Millisecond)
+	write(t, aborted, "")
+	time.Sleep(time.Second) // ten times what a child that lives would need
 	if _, err := os.Stat(left); err == nil {
 		t.Error("a child went on after abort")
 	}
