@@ -20,7 +20,7 @@ func TestDetachedRun(t *testing.T) {
 	h := s.connect(t)
 	ctx := testContext(t)
 	c := driver.Command{
-		Argv: []string{"sh", "-c", `echo "$SECRET"; cat; pwd; echo err >&2; sleep 0.5; echo end; exit 7`},
+		Argv: []string{"sh", "-c", `echo "$SECRET"; cat; pwd; echo err >&2; sleep 2; echo end; exit 7`},
 		Env:  map[string]string{"SECRET": "s3cr3t"}, Stdin: []byte("input\n"), Dir: "/usr",
 	}
 	state, err := h.Start(ctx, "wave1/web1/update", "token", c)
@@ -240,7 +240,7 @@ func TestLostRuns(t *testing.T) {
 		{"rebooted", `echo other >boot_id`, "rebooted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := h.Start(ctx, c.name, "", driver.Command{Argv: []string{"sleep", "5"}}); err != nil {
+			if _, err := h.Start(ctx, c.name, "", driver.Command{Argv: []string{"sleep", "20"}}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(200 * time.Millisecond)
