@@ -31,7 +31,7 @@ type Diagnostic struct {
 	Summary  string
 	Detail   string
 	File     string // "" and 0 for what lies in no file, such as a --var
-	Line     int // 0 for what concerns the file as a whole
+	Line     int    // 0 for what concerns the file as a whole
 	Col      int
 
 	where    string // `host "cloud-07"`
