@@ -21,6 +21,9 @@ const (
 	DefaultCoreTimeout   = 2 * time.Hour
 	DefaultGateTimeout   = 2 * time.Minute
 	DefaultHoldTimeout   = 15 * time.Minute
+	DefaultReopenAfter   = 15 * time.Minute
+	// leastReopenAfter leaves room for connections that are slow or break.
+	leastReopenAfter = time.Minute
 )
 
 func (l *loader) readRollouts() []Rollout {
@@ -54,11 +57,7 @@ func (s scope) rollout() Rollout {
 	if a, given := s.amount("max_unavailable", 1); given {
 		r.MaxUnavailable = a
 	}
-	if failures, found := s.inner("failures", failShape); found {
-		if a, given := failures.amount("budget", 0); given {
-			r.Failures = a
-		}
-	}
+	r.Failures, r.ReopenAfter = s.failures()
 	r.System = s.system()
 	r.Core = s.core()
 	r.Apps = s.apps(r.Core.To != "")
@@ -97,6 +96,23 @@ func (s scope) durationOr(name string, fallback time.Duration) time.Duration {
 	return fallback
 }
 
+// failures reads the budget, and when a host reopens what was left closed.
+func (s scope) failures() (budget Amount, reopen time.Duration) {
+	in, _ := s.inner("failures", failShape)
+	if a, given := in.amount("budget", 0); given {
+		budget = a
+	}
+	reopen = DefaultReopenAfter
+	if d, given := in.duration("reopen_after", 0); given {
+		reopen = d
+		if d > 0 && d < leastReopenAfter {
+			in.bad("reopen_after", "Duration too short",
+				fmt.Sprintf("\"reopen_after\" takes at least \"1m\", or \"0s\" for never, not %q.", d.String()))
+		}
+	}
+	return budget, reopen
+}
+
 func (s scope) system() System {
 	in, _ := s.inner("system", systemShape)
 	out := System{
@@ -125,6 +141,8 @@ func (s scope) core() Core {
 		Transfer:  in.wordOr("transfer", "push", "fetch"),
 		Integrity: in.wordOr("integrity", "strict", "warn"),
 		Timeout:   in.durationOr("timeout", DefaultCoreTimeout),
+
+		Interrupted: in.wordOr("interrupted", "rerun", "rollback"),
 	}
 	if keyring, ok := in.files("keyring"); ok && len(keyring) == 1 {
 		out.Keyring = keyring[0]

@@ -133,9 +133,13 @@ type Rollout struct {
 	MaxUnavailable Amount
 	Spread         *Spread
 	Failures       Amount // the failure budget: failures tolerated before the rollout halts
-	Window         *Window
-	Gate           Gate
-	Range          Range
+	// ReopenAfter is how long a host lets a closed instance wait for a controller
+	// that is not heard any more, as long as nothing was changed; then it lets its
+	// users in. 0 means never.
+	ReopenAfter time.Duration
+	Window      *Window
+	Gate        Gate
+	Range       Range
 }
 
 // System is the goal for the host's packages.
@@ -159,6 +163,10 @@ type Core struct {
 	Integrity string        // "strict" (default): every file as signed; "warn": differences are shown, not refused
 	Keyring   string        // file of OpenPGP public keys for the archives' .asc; "" = not checked
 	Timeout   time.Duration // default DefaultCoreTimeout
+	// Interrupted says what becomes of a core upgrade that was cut short, by a
+	// reboot say: "rerun" (default) runs it again where that is safe, "rollback"
+	// takes it back at once.
+	Interrupted string
 }
 
 // Apps is the goal for apps.

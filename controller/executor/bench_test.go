@@ -304,9 +304,9 @@ func newBench(t *testing.T) *bench {
 	}
 	back := undo(plan.KindInspect, nextcloud.Invocation{})
 	back.Gate = &plan.Gate{Version: from, HostHeader: "cloud.test", Apps: []string{"files", "mine"}, WebDAV: true}
-	b.target = &plan.Target{Name: "cloud-07/files", Host: "cloud-07", Instance: "files", Subject: driver.Subject{Host: "cloud-07", Instance: "files", StateDir: s.state},
-		Steps: []plan.Step{step(plan.KindClose, n.Close()), snapshot, step(plan.KindHop, n.Hop(to, n.Kept(from))), inspect, step(plan.KindOpen, n.Open()), step(plan.KindTidy, n.Tidy([]string{n.Kept(from)}))},
-		Undo:  []plan.Step{undo(plan.KindClose, n.Close()), restore, back, undo(plan.KindOpen, n.Open()), undo(plan.KindUnstage, n.Unstage([]nextcloud.Version{to}))}}
+	b.target = &plan.Target{From: from, Name: "cloud-07/files", Host: "cloud-07", Instance: "files", Subject: driver.Subject{Host: "cloud-07", Instance: "files", StateDir: s.state},
+		Steps: []plan.Step{step(plan.KindClose, n.Close(0)), snapshot, step(plan.KindHop, n.Hop(to, n.Kept(from))), inspect, step(plan.KindOpen, n.Open()), step(plan.KindTidy, n.Tidy([]string{n.Kept(from)}))},
+		Undo:  []plan.Step{undo(plan.KindClose, n.Close(0)), restore, back, undo(plan.KindOpen, n.Open()), undo(plan.KindUnstage, n.Unstage([]nextcloud.Version{to}))}}
 	b.plan = &plan.Plan{Scripts: nextcloud.ScriptDigests(), Waves: []plan.Wave{{Name: "canary", Targets: []plan.Target{*b.target}}}}
 	b.memory = Memory{Rollout: "r1", Handles: map[string]driver.Handle{}}
 	release(t, s.staged, "29,0,1,1", "28.0")

@@ -170,8 +170,10 @@ func (e *Executor) perform(ctx context.Context, p *plan.Plan, t *plan.Target, s 
 		// Archives are removed here: not while another target sends one.
 		defer e.lock("files of " + s.Host)()
 		return w.script(ctx)
-	case plan.KindHold, plan.KindOpen, plan.KindHop, plan.KindApps, plan.KindRelease:
+	case plan.KindHold, plan.KindOpen, plan.KindApps, plan.KindRelease:
 		return w.script(ctx)
+	case plan.KindHop:
+		return w.hop(ctx)
 	case plan.KindClose:
 		return w.closeDoor(ctx)
 	case plan.KindFetch, plan.KindPackages, plan.KindRepair:

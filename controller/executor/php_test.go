@@ -149,6 +149,12 @@ func standinOcc(args []string) int {
 	switch args[0] {
 	case "upgrade":
 		return standinUpgrade(tree, knob("upgrade"))
+	case "status":
+		if n := knob("database"); n != "" && os.Remove(filepath.Join(filepath.Dir(tree), "database")) == nil {
+			fmt.Println("An unhandled exception has been thrown:\nDoctrine\\DBAL\\Exception: Failed to connect to the database: " + n)
+			return 1
+		}
+		fmt.Printf(`{"installed":true,"needsDbUpgrade":%v}`+"\n", readConfig(filepath.Join(tree, "config", "config.php"))["version"] != `"`+codeVersion(tree)+`"`)
 	case "app:update":
 	case "app:list":
 		fmt.Println(orElse(knob("apps.json"), `{"enabled":{"files":"2.1.0","mine":"1.0.0"},"disabled":[]}`))
@@ -185,6 +191,11 @@ func standinUpgrade(tree, how string) int {
 	case "fail":
 		fmt.Println("Database error when running migration 29000Date for app core\nUpdate failed\nMaintenance mode is kept active")
 		return 5
+	case "die-open":
+		_ = os.Remove(filepath.Join(tree, "config", "zz-ncfleet.config.php"))
+		c["maintenance"] = "false"
+		_ = writeConfig(file, c)
+		fallthrough
 	case "die":
 		_ = os.WriteFile(filepath.Join(filepath.Dir(tree), "upgrade"), []byte("ok"), 0o644)
 		p, _ := os.FindProcess(os.Getpid())

@@ -42,7 +42,7 @@ func TestRealNextcloud(t *testing.T) {
 		WebDAV: true, SetupChecks: true, Log: true, LogFile: data + "/nextcloud.log", Pages: []string{"index.php/login"}}
 	verify := step(plan.KindVerify, nextcloud.Invocation{})
 	verify.Gate = &plan.Gate{Version: to, URL: n.URL}
-	steps := []plan.Step{stage, step(plan.KindClose, n.Close()), step(plan.KindHop, n.Hop(to, n.Kept(from))), inspect,
+	steps := []plan.Step{stage, step(plan.KindClose, n.Close(0)), step(plan.KindHop, n.Hop(to, n.Kept(from))), inspect,
 		step(plan.KindOpen, n.Open()), verify, step(plan.KindTidy, n.Tidy([]string{n.Kept(from)}))}
 	target := &plan.Target{Name: "real", Host: "here", Steps: steps, Subject: driver.Subject{StateDir: n.StateDir}}
 	e := New(Deps{Hosts: &machine{}, Releases: file{os.Getenv("NCFLEET_TEST_RELEASE")}})

@@ -86,16 +86,16 @@ func (w *work) progress() func(stdout, stderr []byte) {
 // start asks again while the host cannot be reached; asking again with one id
 // never starts a second run.
 func (w *work) start(ctx context.Context, id string, c driver.Command) (driver.RunState, error) {
-	return w.insist(ctx, func() (driver.RunState, error) { return w.remote.Start(ctx, id, w.memory.Rollout, c) })
+	return insist(ctx, w, func() (driver.RunState, error) { return w.remote.Start(ctx, id, w.memory.Rollout, c) })
 }
 
 // look asks what became of a run, again while the host cannot be reached.
 func (w *work) look(ctx context.Context, id string) (driver.RunState, error) {
-	return w.insist(ctx, func() (driver.RunState, error) { return w.remote.Look(ctx, id) })
+	return insist(ctx, w, func() (driver.RunState, error) { return w.remote.Look(ctx, id) })
 }
 
 // insist repeats a call that is safe to repeat, at most startTries times.
-func (w *work) insist(ctx context.Context, call func() (driver.RunState, error)) (driver.RunState, error) {
+func insist[T any](ctx context.Context, w *work, call func() (T, error)) (T, error) {
 	wait := time.Second
 	for try := 1; ; try++ {
 		state, err := call()
@@ -112,8 +112,8 @@ func (w *work) insist(ctx context.Context, call func() (driver.RunState, error))
 }
 
 // again reports whether a lost run of this step may be started anew: its
-// script reads from the world what is left to do. A hop is not among them: an
-// upgrade that died is taken back, not tried twice.
+// script reads from the world what is left to do. A hop is not among them: see
+// hop.
 func (w *work) again() bool {
 	switch w.step.Kind {
 	case plan.KindHold, plan.KindStage, plan.KindClose, plan.KindOpen, plan.KindTidy, plan.KindRelease, plan.KindUnstage,

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 )
@@ -35,6 +36,12 @@ func (s *site) shell(shell string, env []string, script string, more ...string) 
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	out, code := s.run(shell, env, text, more...)
+	return nextcloud.ParseReport([]byte(out)), code, out
+}
+
+// run gives a text to a shell, with the site's arguments.
+func (s *site) run(shell string, env []string, text string, more ...string) (string, int) {
 	argv := append(strings.Fields(shell), "-s", "--")
 	argv = append(append(argv, s.base()...), more...)
 	c := exec.Command(argv[0], argv[1:]...)
@@ -43,7 +50,19 @@ func (s *site) shell(shell string, env []string, script string, more ...string) 
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	_ = c.Run()
-	return nextcloud.ParseReport(out.Bytes()), c.ProcessState.ExitCode(), out.String()
+	return out.String(), c.ProcessState.ExitCode()
+}
+
+// eventually waits for something that must come, half a minute at most.
+func (s *site) eventually(what string, came func() bool) {
+	s.t.Helper()
+	for range 300 {
+		if came() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.t.Fatalf("%s: it did not come", what)
 }
 
 func (s *site) must(script string, more ...string) nextcloud.Report {

@@ -61,6 +61,10 @@ func (w *work) prepareSnapshot(ctx context.Context) Outcome {
 // snapshot takes the snapshot and proves it; one that cannot be proven is none.
 func (w *work) snapshot(ctx context.Context) Outcome {
 	var o Outcome
+	if why, ok := w.mayBegin(ctx, nextcloud.BeginLook); !ok {
+		return why
+	}
+	defer w.heartbeat(ctx)()
 	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
 		h, err := d.Create(ctx, w.request(), run)
 		if err != nil {
@@ -92,6 +96,15 @@ func (w *work) restore(ctx context.Context) Outcome {
 	if !ok || h.Zero() {
 		return w.failed("cannot restore", errNoHandle)
 	}
+	found, err := w.begin(ctx, nextcloud.BeginRestore)
+	switch {
+	case err != nil:
+		return w.failed("cannot restore", err)
+	case found.reopened != "":
+		return Outcome{Status: Succeeded, Detail: "nothing to put back: nothing had been changed when the watchdog of its host let users in at " + found.reopened}
+	case found.open:
+		return Outcome{Status: Failed, Detail: w.target.Name + " is open to its users: somebody opened it meanwhile, and what they wrote since then would be lost by putting the snapshot back; close it, then roll back again"}
+	}
 	o := Outcome{Status: Succeeded, Evidence: map[string]string{}}
 	if w.step.Script != "" {
 		state, err := w.runScript(ctx, nextcloud.Invocation{Script: w.step.Script, Args: w.step.Args})
@@ -99,7 +112,7 @@ func (w *work) restore(ctx context.Context) Outcome {
 			return o
 		}
 	}
-	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
+	err = w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
 		return d.Restore(ctx, h, w.target.SubjectOf(w.step.Instance), run)
 	})
 	if err != nil {

@@ -90,6 +90,11 @@ func (w *work) packages(ctx context.Context) Outcome {
 	if len(w.step.Commands) == 0 {
 		return Outcome{Status: Succeeded, Detail: "nothing to do"}
 	}
+	if w.step.Changes {
+		if why, ok := w.mayBegin(ctx, nextcloud.BeginChange); !ok {
+			return why
+		}
+	}
 	c := driver.Command{Argv: []string{"sh", "-s"}, Stdin: []byte(commandScript(w.step.Commands)), User: "root", Timeout: w.timeout()}
 	state, err := w.runAgain(ctx, w.id(), c)
 	o := w.scriptOutcome(state, err)
@@ -177,6 +182,9 @@ func (w *work) reboot(ctx context.Context) Outcome {
 	}
 	ctx, stop := context.WithTimeout(ctx, w.timeout())
 	defer stop()
+	if why, ok := w.mayBegin(ctx, nextcloud.BeginChange); !ok {
+		return why
+	}
 	state, err := w.runScript(ctx, invocation)
 	if err != nil {
 		return w.scriptOutcome(state, err)

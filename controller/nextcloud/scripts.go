@@ -75,11 +75,13 @@ var scriptFiles embed.FS
 // scriptParts lists the host scripts and the files each is put together from.
 var scriptParts = map[string][]string{
 	"apps.sh":     {"lib.sh", "apps.sh"},
-	"close.sh":    {"lib.sh", "close.sh"},
+	"begin.sh":    {"lib.sh", "begin.sh"},
+	"close.sh":    {"lib.sh", "opening.sh", "watchdog.sh", "close.sh"},
 	"gate.sh":     {"lib.sh", "gate.sh"},
 	"hold.sh":     {"lib.sh", "held.sh", "hold.sh"},
 	"hop.sh":      {"lib.sh", "swap.sh", "hop.sh"},
-	"open.sh":     {"lib.sh", "open.sh"},
+	"look.sh":     {"lib.sh", "look.sh"},
+	"open.sh":     {"lib.sh", "opening.sh", "open.sh"},
 	"reboot.sh":   {"lib.sh", "reboot.sh"},
 	"restored.sh": {"lib.sh", "restored.sh"},
 	"stage.sh":    {"lib.sh", "stage.sh"},

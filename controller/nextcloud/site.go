@@ -50,8 +50,33 @@ func (s Site) call(script string, more ...string) Invocation {
 }
 
 // Close takes the users out: cron paused and waited for, maintenance mode on
-// and seen by the web, log level and other settings remembered.
-func (s Site) Close() Invocation { return s.call("close.sh") }
+// and seen by the web, log level and other settings remembered. A watchdog on
+// the host lets them in again when nothing was changed yet and no controller
+// was heard for so many seconds; 0 means none.
+func (s Site) Close(watchdog int) Invocation {
+	if watchdog <= 0 {
+		return s.call("close.sh")
+	}
+	return s.call("close.sh", "--watchdog", strconv.Itoa(watchdog))
+}
+
+// What Begin is asked for.
+const (
+	BeginLook    = "look"    // only say how the site is
+	BeginChange  = "change"  // a change begins
+	BeginRestore = "restore" // a snapshot is put back
+)
+
+// Begin asks whether the site that the given arguments, of any other script,
+// are about still is as Close left it, and marks that a change begins. The
+// report's value "reopened" is when the watchdog let users in, its "open" is
+// "yes" when somebody else did.
+func Begin(siteArgs []string, what string) Invocation {
+	return Invocation{Script: "begin.sh", Args: append(Base(siteArgs), "--checks", what)}
+}
+
+// Look tells what a hop that did not end left behind; args are the hop's.
+func Look(args []string) Invocation { return Invocation{Script: "look.sh", Args: args} }
 
 // Open lets the users in: settings as remembered, maintenance mode off and
 // seen so by the web, cron on. It is idempotent and also the undo of Close.

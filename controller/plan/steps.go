@@ -24,6 +24,7 @@ const (
 	timeoutGate     = 10 * time.Minute
 	timeoutTidy     = 4 * time.Hour // indices of big tables
 	appRounds       = 5             // an update of one app may make another's possible
+	hopReruns       = 2             // of a hop that was interrupted
 )
 
 // builder writes the steps of one target.
@@ -139,7 +140,7 @@ func (b *builder) stage(i int) Step {
 func (b *builder) closed(ids stepIDs) {
 	for _, in := range b.insides() {
 		ids.note(KindClose, b.step(script(Step{Kind: KindClose, Phase: PhaseClosed, Instance: in.seen.Name, Timeout: timeoutClose,
-			Title: b.named("pause cron, maintenance mode on, seen closed", in)}, in.site.Close())))
+			Title: b.named("pause cron, maintenance mode on, seen closed", in)}, in.site.Close(int(b.in.Rollout.ReopenAfter/time.Second)))))
 	}
 	for _, in := range b.insides() {
 		b.step(Step{Kind: KindSnapshot, Phase: PhaseClosed, Instance: in.seen.Name, Driver: b.snapshots,
@@ -160,7 +161,7 @@ func (b *builder) closed(ids stepIDs) {
 			Title: "reboot if the host asks for it, wait for another boot id"}, b.hostSite().Reboot())))
 	}
 	for _, h := range b.hops {
-		ids.note(KindHop, b.step(script(Step{Kind: KindHop, Phase: PhaseClosed, Changes: true, Timeout: or(b.in.Rollout.Core.Timeout, timeoutHop),
+		ids.note(KindHop, b.step(script(Step{Kind: KindHop, Phase: PhaseClosed, Changes: true, Reruns: b.reruns(), Timeout: or(b.in.Rollout.Core.Timeout, timeoutHop),
 			Title: fmt.Sprintf("swap in %s, occ upgrade, reload PHP", h.To)}, b.site.Hop(h.To, b.site.Kept(h.From)))))
 	}
 	if b.update {
@@ -206,7 +207,7 @@ func (b *builder) back(ids stepIDs) {
 	}
 	for i, in := range b.insides() {
 		b.undoStep(script(Step{Kind: KindClose, Phase: PhaseClosed, Instance: in.seen.Name, Timeout: timeoutClose,
-			Title: b.named("close it again", in), Undoes: ids[KindOpen][i : i+1]}, in.site.Close()))
+			Title: b.named("close it again", in), Undoes: ids[KindOpen][i : i+1]}, in.site.Close(0)))
 	}
 	if p := ids[KindPackages]; len(p) > 0 {
 		b.undoStep(Step{Kind: KindRepair, Phase: PhaseClosed, Commands: b.compiled().Repair, Driver: b.packages,
@@ -231,6 +232,14 @@ func (b *builder) back(ids stepIDs) {
 		b.undoStep(script(Step{Kind: KindRelease, Phase: PhaseAfter, Title: "put rival updaters back as found", Timeout: timeoutShort, Undoes: h}, b.hostSite().Unhold()))
 	}
 	b.undoStep(Step{Kind: KindUnlease, Phase: PhaseAfter, Title: "give the host's lease back", Timeout: timeoutShort, Undoes: ids[KindLease]})
+}
+
+// reruns is how often an interrupted hop may be run again.
+func (b *builder) reruns() int {
+	if b.in.Rollout.Core.Interrupted == "rollback" {
+		return 0
+	}
+	return hopReruns
 }
 
 // restores puts the snapshot back after a hop or an app update was begun, and

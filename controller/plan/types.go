@@ -207,6 +207,9 @@ type Step struct {
 	// Changes marks a step that changes the target's own state: it never
 	// starts before a verified snapshot's handle is in the journal.
 	Changes bool `json:",omitempty"`
+	// Reruns is how often a hop that was interrupted, and may be run again, is;
+	// then it is taken back.
+	Reruns int `json:",omitempty"`
 	// Undoes lists, in an undo step, the steps whose start makes it needed.
 	Undoes []StepID `json:",omitempty"`
 }

@@ -170,7 +170,7 @@ func (m member) stepDone(p place, e Event) {
 func (m member) stepFailed(step *plan.Step, e Event) {
 	t := m.state
 	t.Counted, t.Reason = true, e.Detail
-	if t.Cancelled && t.Asked || !m.usersMayBeIn(step) {
+	if t.Cancelled && t.Asked || !m.usersMayBeIn(step) && e.Evidence[EvidenceForeign] == "" {
 		m.takeBack(e)
 		return
 	}

@@ -53,6 +53,11 @@ type Event struct {
 // that it had let users in before.
 const EvidenceOpenedAt = "opened_at"
 
+// EvidenceForeign is the evidence by which a step that failed tells that
+// somebody else changed or opened its site: going back by itself could destroy
+// what they, or users, did.
+const EvidenceForeign = "changed_by_someone"
+
 // Verdict is how a rollout ended; "" while it has not.
 type Verdict string
 

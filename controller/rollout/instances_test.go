@@ -127,6 +127,21 @@ func TestFailedOpen(t *testing.T) {
 	}
 }
 
+// TestForeignChangeHalts: what somebody else did to a closed target is not
+// undone by itself; an operator may ask for it.
+func TestForeignChangeHalts(t *testing.T) {
+	r := newRun(t, testPlan(1))
+	r.event(Event{Kind: EventStepFail, Step: r.until("/hop"), Detail: "x", Evidence: map[string]string{EvidenceForeign: "yes"}})
+	r.finish()
+	if s := r.s.Targets["h01"]; s.Status != Failed || !s.StillClosed || len(r.begun("/undo-")) > 0 {
+		t.Errorf("%s, still closed %v, undone %v", s.Status, s.StillClosed, r.begun("/undo-"))
+	}
+	r.event(Event{Kind: EventRollback, Target: "h01", Who: "op"})
+	if got := r.start(); len(got) != 1 || r.s.Targets["h01"].Status != RollingBack {
+		t.Errorf("asked for, started %v", got)
+	}
+}
+
 func TestHostAloneIsNeverClosed(t *testing.T) {
 	r := newRun(t, hostAlone())
 	r.until("/packages")

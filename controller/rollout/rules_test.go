@@ -57,6 +57,7 @@ var rules = []struct{ rule, test string }{
 	{"undo steps run in order, and only for what began", "TestFailureRollsBackInOrder"},
 	{"nothing rolls back by itself after opening", "TestNothingRollsBackByItselfAfterOpening"},
 	{"an open that failed may have let users in: it halts", "TestFailedOpen"},
+	{"what somebody else changed is not undone by itself", "TestForeignChangeHalts"},
 	{"one open instance is enough to halt", "TestOneInstanceOpenIsOpen"},
 	{"a rollback that failed halts and is named", "TestRollbackThatFailsHaltsAndIsNamed"},
 	{"a rollback that failed halts though its failure was accepted", "TestFailedRollbackHaltsThoughItsFailureWasAccepted"},

@@ -148,7 +148,7 @@ func TestUpgradeGoesThrough(t *testing.T) {
 	}
 	w.stage()
 	w.see("/index.php/login", 200, "body-login")
-	if out := w.must(w.site.Close()); !strings.Contains(out, "ncfleet: seen closed") {
+	if out := w.must(w.site.Close(0)); !strings.Contains(out, "ncfleet: seen closed") {
 		t.Errorf("not seen closed: %s", out)
 	}
 	w.see("/index.php/login", 503, "Maintenance")
@@ -190,7 +190,7 @@ func TestBrokenUpgradeIsTakenBack(t *testing.T) {
 		t.Run(string(c.fault), func(t *testing.T) {
 			w := newWay(t, c.fault)
 			w.stage()
-			w.must(w.site.Close())
+			w.must(w.site.Close(0))
 			w.snapshot()
 			before, err := os.ReadFile(w.host.Data + "/owncloud.db")
 			if err != nil {

@@ -15,7 +15,10 @@ rollout "percents" {
 rollout "texts" {
   core { to = "29" }
   max_unavailable = "some"
-  failures { budget = [1] }
+  failures {
+    budget       = [1]
+    reopen_after = "5s"
+  }
 }
 rollout "enums" {
   system {
@@ -30,6 +33,7 @@ rollout "enums" {
     transfer  = "pull"
     integrity = "none"
     timeout   = "soon"
+    interrupted = "retry"
   }
   apps {
     update          = "some"

@@ -4,6 +4,7 @@ main() {
 	parse "$@"
 	need_tree
 	one_writer
+	begin_change
 	mark apps-begin
 	if config_get "$P/config" appstoreenabled 2>/dev/null | grep -q -x 'appstoreenabled false'; then
 		say "note the app store is switched off: apps are left as they are"

@@ -159,6 +159,7 @@ main() {
 	parse "$@"
 	need_tree
 	one_writer
+	rm -f "$SITE/changing" "$SITE/restoring" "$SITE/reopened" "$SITE/watchdog"
 	remember
 	if [ ! -f "$P/config/zz-ncfleet.config.php" ]; then
 		check_store
@@ -176,5 +177,6 @@ main() {
 	# The reload also ends requests that began before the site was closed.
 	reload
 	no_cron 60
+	start_watchdog
 	mark close-end
 }

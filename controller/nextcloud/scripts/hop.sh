@@ -109,6 +109,7 @@ main() {
 	need_tree
 	one_writer
 	[ -n "$STAGED" ] && [ -n "$KEEP" ] && [ -n "$TO" ] || fail "cannot hop: --staged, --keep and --to are needed"
+	begin_change
 	# An upgrade that outlived its keeper is left to end by itself.
 	quiet occ 3600 || fail "an occ of $P still runs (pid $(processes occ | tr '\n' ' ')): wait until it ended"
 	mark hop-begin

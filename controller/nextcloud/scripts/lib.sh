@@ -13,7 +13,7 @@ NL='
 TAB='	'
 NAME='' P='' DATA='' WEB='' PHP='' STATE='' URL='' RELOADS=''
 ARCHIVE='' FETCH='' SHA512='' STAGED='' TO='' APPS_FROM='' KEEP='' FROM=''
-ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes CALM=''
+ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes WATCHDOG=0 CALM=''
 
 say() { printf 'ncfleet: %s\n' "$*"; }
 
@@ -64,6 +64,7 @@ parse() {
 		--seconds) SECONDS_MAX=$2 ;;
 		--log) LOGFILE=$2 ;;
 		--checks) CHECKS=$2 ;;
+		--watchdog) WATCHDOG=$2 ;;
 		*) fail "cannot read the arguments: unknown option $1" ;;
 		esac
 		shift 2
@@ -99,11 +100,20 @@ one_writer() {
 		tries=$((tries + 1))
 		[ "$tries" -lt 60 ] || fail "cannot take the lock $SITE/lock"
 	done
-	echo "$$ $boot" >"$SITE/lock/owner"
+	# $$ would be the parent's in a subshell.
+	echo "$(exec sh -c 'echo "$PPID"') $boot" >"$SITE/lock/owner"
 	trap 'rm -rf "$SITE/lock"' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+}
+
+# begin_change marks that this rollout now changes the site: from here on the
+# watchdog leaves it alone. Refused once the watchdog has let users in, because
+# what they wrote since then would be lost by going back.
+begin_change() {
+	[ ! -f "$SITE/reopened" ] || fail "$P was opened to its users at $(cat "$SITE/reopened") by the watchdog, because the controller was not heard: nothing was changed; make a new plan"
+	[ -f "$SITE/changing" ] || : >"$SITE/changing" || fail "cannot write $SITE/changing"
 }
 
 # as_web runs a command as the web user, environment kept, without a shell.
