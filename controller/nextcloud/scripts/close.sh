@@ -161,6 +161,7 @@ main() {
 	one_writer
 	rm -f "$SITE/changing" "$SITE/restoring" "$SITE/reopened" "$SITE/watchdog"
 	remember
+	reserve
 	if [ ! -f "$P/config/zz-ncfleet.config.php" ]; then
 		check_store
 		pause_cron

@@ -116,6 +116,17 @@ begin_change() {
 	[ -f "$SITE/changing" ] || : >"$SITE/changing" || fail "cannot write $SITE/changing"
 }
 
+# reserve keeps 4 MiB of the tree's disk while the site is closed; spare gives
+# them back, so that a disk that fills up meanwhile cannot keep users out.
+reserve() {
+	[ -f "$P.ncfleet-reserve" ] || dd if=/dev/zero of="$P.ncfleet-reserve" bs=65536 count=64 2>"$SITE/err" || {
+		spare
+		fail "not enough room beside $P to close it safely: $(tail -n 1 "$SITE/err")"
+	}
+}
+
+spare() { rm -f "$P.ncfleet-reserve"; }
+
 # as_web runs a command as the web user, environment kept, without a shell.
 as_web() {
 	if [ "$(id -u)" != 0 ]; then

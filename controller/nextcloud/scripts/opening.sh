@@ -72,6 +72,7 @@ wait_open() {
 # let_in: settings as close.sh found them, then our file in config/ goes, which
 # opens the site at once, then background jobs.
 let_in() {
+	spare
 	restore_settings
 	reload
 	rm -f "$P"/config/zz-ncfleet*.config.php "$P"/config/zz-ncfleet*.config.php.part || fail "cannot remove $P/config/zz-ncfleet.config.php"

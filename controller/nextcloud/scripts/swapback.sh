@@ -45,6 +45,9 @@ aside() {
 	bad=$bad$([ $i = 0 ] || echo "-$i")
 	mv "$1" "$bad" || fail "cannot rename $1 to $bad"
 	say "aside $bad"
+	# A full disk needs the room now: what stood there is needed no more.
+	free=$(df -Pk "${P%/*}/" | awk 'NR == 2 { print $4 }')
+	[ "${free:-0}" -ge 262144 ] || remove_tree "$bad"
 }
 
 # rest puts aside what is still kept: nothing needs it, and a later survey
@@ -61,6 +64,7 @@ main() {
 	one_writer
 	[ -n "$KEEP" ] && [ -n "$FROM" ] || fail "cannot swap back: --keep and --from are needed"
 	end_occ
+	spare
 	mark swapback-begin
 	# A hop that was lost while swapping left its list in the staged tree.
 	for l in "$P".ncfleet-new-*/.ncfleet-swap; do
