@@ -35,6 +35,8 @@ type app struct {
 	fleet *inventory.Fleet
 	mu    sync.Mutex
 	pool  *remote.Pool
+	// reached hears of attempts to connect, once a rollout runs.
+	reached func(host string, err error)
 }
 
 func newApp() *app {
@@ -181,8 +183,26 @@ func (a *app) connect() *remote.Pool {
 	defer a.mu.Unlock()
 	if a.pool == nil {
 		a.pool = remote.NewPool(remote.Limits{})
+		a.pool.Reached = a.tellReached
 	}
 	return a.pool
+}
+
+// tellReached passes on how an attempt to connect ended.
+func (a *app) tellReached(host string, err error) {
+	a.mu.Lock()
+	tell := a.reached
+	a.mu.Unlock()
+	if tell != nil {
+		tell(host, err)
+	}
+}
+
+// hearReached says who hears of attempts to connect from now on.
+func (a *app) hearReached(tell func(host string, err error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reached = tell
 }
 
 // close ends all connections.

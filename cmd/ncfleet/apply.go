@@ -205,6 +205,8 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	}
 	ctx, drain, stop := a.interrupts(ctx, id)
 	defer stop()
+	a.hearReached(func(host string, err error) { progress.Reached(host, err, now()) })
+	defer a.hearReached(nil)
 	quiet := signOfLife(progress)
 	verdict, err := c.Run(ctx, drain)
 	quiet()

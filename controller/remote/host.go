@@ -66,6 +66,9 @@ func (h *Host) connection(ctx context.Context) (*connection, error) {
 		h.mu.Unlock()
 		a.err = err
 		close(a.done)
+		if h.pool.Reached != nil && ctx.Err() == nil {
+			h.pool.Reached(h.config.label(), err)
+		}
 		return c, err
 	}
 }

@@ -10,6 +10,11 @@ import (
 
 // Pool is what hosts share. It is safe for concurrent use.
 type Pool struct {
+	// Reached is told after each attempt to connect to a host, with the error
+	// that it ended with, unless its caller gave it up. It may be nil, is set before the first use, may be
+	// called by several goroutines at once and must return soon.
+	Reached func(host string, err error)
+
 	limits Limits
 	ring   keyring
 	chain  keychain

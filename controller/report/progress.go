@@ -25,6 +25,7 @@ type Progress struct {
 	settled map[string]rollout.Status
 	told    map[string][]string // reasons written, by target
 	running map[string]time.Time
+	away    map[string]time.Time // hosts that cannot be reached, since when
 	out     *noting
 	quiet   time.Time // since when nothing was written
 	waits   string
@@ -60,7 +61,7 @@ const (
 func NewProgress(w io.Writer, p *plan.Plan, o Options) *Progress {
 	out := &noting{Writer: w}
 	g := &Progress{page: newPage(out, o), out: out, options: o, steps: map[string]place{}, settled: map[string]rollout.Status{},
-		told: map[string][]string{}, running: map[string]time.Time{}}
+		told: map[string][]string{}, running: map[string]time.Time{}, away: map[string]time.Time{}}
 	for i := range p.Waves {
 		wave := &p.Waves[i]
 		g.waveCol = max(g.waveCol, min(utf8.RuneCountInString(wave.Name), widestWave))

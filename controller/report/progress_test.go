@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +249,40 @@ func TestBeat(t *testing.T) {
 	g.Beat(at.Add(20 * time.Minute))
 	if b.Len() > 0 {
 		t.Errorf("nothing runs, and it says %q", b.String())
+	}
+}
+
+// TestReached: a host that a step works on is told away once, and back once.
+func TestReached(t *testing.T) {
+	p := real(t)
+	s, err := rollout.New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	g := NewProgress(&b, p, Options{Width: 200})
+	at := time.Date(2026, 11, 23, 2, 14, 0, 0, time.UTC)
+	away := errors.New("cannot connect to host cloud-01: timeout")
+	g.Reached("cloud-01", away, at) // nothing runs there yet
+	for i, e := range []rollout.Event{{Kind: rollout.EventStarted, Digest: "d"}, {Kind: rollout.EventStepBegun, Step: "canary/cloud-01/recheck"}} {
+		e.Seq, e.At = int64(i+1), at
+		if err := s.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+		g.Event(e, s)
+	}
+	b.Reset()
+	g.Reached("cloud-02", away, at)
+	g.Reached("cloud-01", nil, at)
+	for i := range 3 {
+		g.Reached("cloud-01", away, at.Add(time.Duration(i)*time.Second))
+	}
+	g.Reached("cloud-01", nil, at.Add(time.Minute))
+	g.Reached("cloud-01", nil, at.Add(time.Hour))
+	want := "02:14:00  cannot connect to host cloud-01: timeout; it is tried again until the step's time is over, what runs on the host goes on\n" +
+		"02:15:00  cloud-01 can be reached again, after 1 min\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
 }
 
