@@ -24,9 +24,11 @@ type outcomeView struct {
 	ClosedSeconds map[string]float64 `json:"closed_seconds"`
 	// Of a rollout that has not ended: whether a controller carries it on, what
 	// was asked and waits for one, and why nothing starts.
-	Controller string        `json:"controller,omitempty"`
-	Requests   []requestView `json:"requests,omitempty"`
-	Waits      []string      `json:"waits,omitempty"`
+	Controller string `json:"controller,omitempty"`
+	// Leases that operators took away; Target is the host.
+	LeasesBroken []requestView `json:"leases_broken,omitempty"`
+	Requests     []requestView `json:"requests,omitempty"`
+	Waits        []string      `json:"waits,omitempty"`
 }
 
 type requestView struct {
@@ -91,6 +93,9 @@ func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdi
 func (v *outcomeView) live(l *Live, verdict rollout.Verdict) {
 	if l == nil {
 		return
+	}
+	for _, e := range l.Broken {
+		v.LeasesBroken = append(v.LeasesBroken, requestView{Kind: string(e.Kind), Target: e.Target, Who: e.Who, Detail: e.Detail})
 	}
 	for _, e := range l.Requests {
 		v.Requests = append(v.Requests, requestView{Kind: string(e.Kind), Target: e.Target, Wave: e.Wave, Who: e.Who, Detail: e.Detail})
