@@ -188,9 +188,9 @@ func (a *app) breakLease(ctx context.Context, name, reason string) error {
 		return fmt.Errorf("the lease of %s is free: there is nothing to break", name)
 	}
 	owner, _ := remote.ReadToken(l.Token)
-	if running, err := a.running(); err != nil {
+	if runs, err := a.runsHere(owner); err != nil {
 		return err
-	} else if running == owner {
+	} else if runs {
 		return fmt.Errorf("the lease of %s is that of rollout %s, whose controller runs here at this moment; stop it with: %s pause, or %s abort", name, owner, a.self(), a.self())
 	}
 	if err := conn.BreakLease(ctx, l.Token, who(), reason); err != nil {
@@ -225,18 +225,25 @@ func (a *app) reads() (j *journal.Journal, free bool, err error) {
 	return j, free, nil
 }
 
-// running is the rollout whose controller writes the journal at this moment, ""
-// for none.
-func (a *app) running() (string, error) {
+// runsHere reports whether a controller that has the rollout may be running: one
+// writes the journal, which holds that rollout, and it has not ended.
+func (a *app) runsHere(id string) (bool, error) {
 	j, free, err := a.reads()
 	if err != nil || j == nil {
-		return "", err
+		return false, err
 	}
 	defer j.Close()
-	if free {
-		return "", nil
+	list, err := j.List()
+	if err != nil || free {
+		return false, err
 	}
-	return pick(j, nil)
+	for _, entry := range list {
+		if entry.ID == id {
+			s, err := replay(j, id)
+			return err == nil && s.Ended == "", err
+		}
+	}
+	return false, nil
 }
 
 // journalBreak writes the event to the rollout that it concerns, through the

@@ -22,13 +22,13 @@ type outcomeView struct {
 	Blocked       []blockedView      `json:"blocked"`
 	Idle          []string           `json:"idle"`
 	ClosedSeconds map[string]float64 `json:"closed_seconds"`
+	// Leases that operators took away; the target of each is a host.
+	LeasesBroken []requestView `json:"leases_broken,omitempty"`
 	// Of a rollout that has not ended: whether a controller carries it on, what
 	// was asked and waits for one, and why nothing starts.
-	Controller string `json:"controller,omitempty"`
-	// Leases that operators took away; Target is the host.
-	LeasesBroken []requestView `json:"leases_broken,omitempty"`
-	Requests     []requestView `json:"requests,omitempty"`
-	Waits        []string      `json:"waits,omitempty"`
+	Controller string        `json:"controller,omitempty"`
+	Requests   []requestView `json:"requests,omitempty"`
+	Waits      []string      `json:"waits,omitempty"`
 }
 
 type requestView struct {
