@@ -116,17 +116,17 @@ func TestPassedByExecutor(t *testing.T) {
 	b.exec.Releases = file{b.tree + "/version.php"}
 	stage := b.step(plan.KindClose)
 	stage.ID, stage.Kind, stage.Release = "canary/cloud-07/stage", plan.KindStage, &plan.Release{Name: "x"}
-	steps := append(append([]plan.Step{stage}, b.target.Steps...), b.target.Undo...)
+	// A driver that never asks the host is not called either.
+	restore := b.step(plan.KindRestore)
+	restore.Script = ""
+	steps := append(append([]plan.Step{restore, stage}, b.target.Steps...), b.target.Undo...)
 	for _, k := range []plan.Kind{plan.KindLease, plan.KindUnlease, plan.KindFetch, plan.KindPrepare, plan.KindReboot, plan.KindHold} {
 		steps = append(steps, plan.Step{ID: "canary/cloud-07/" + string(k), Kind: k, Host: "cloud-07", Script: "hold.sh", Commands: []driver.Command{{Argv: []string{"true"}}}})
 	}
 	b.want(plan.KindClose, Succeeded, "") // it had the lease
 	b.machine.pass()
 	began := len(b.machine.started)
-	// Drivers that never ask the host are not called either.
-	restore := b.step(plan.KindRestore)
-	restore.Script = ""
-	for _, s := range append(steps, restore) {
+	for _, s := range steps {
 		o := b.exec.Perform(context.Background(), b.plan, b.target, s, b.memory)
 		if o.Status != Fenced || !strings.Contains(o.Detail, "another controller has taken over") {
 			t.Errorf("%s: %s: %s", s.ID, o.Status, o.Detail)
