@@ -51,6 +51,10 @@ var (
 	ErrPaused = errors.New("the rollout is paused")
 	// ErrDetached tells that the controller left while steps still run on hosts.
 	ErrDetached = errors.New("detached; steps on hosts go on")
+	// ErrFenced tells that a host refused this controller: its lease there is
+	// another controller's, was broken or is gone. It has left at once, and the
+	// step that was refused has no outcome in the journal.
+	ErrFenced = errors.New("this controller may not change the hosts any more")
 )
 
 // requestEvery is how often operators' requests are looked for.
@@ -75,6 +79,7 @@ type Config struct {
 type Controller struct {
 	Config
 	state    *rollout.State
+	epoch    int64 // the number of the event by which this controller came
 	results  chan result
 	workers  sync.WaitGroup
 	running  int
@@ -82,7 +87,8 @@ type Controller struct {
 }
 
 type result struct {
-	event rollout.Event
+	event  rollout.Event
+	fenced string // why the step has no outcome, "" when it has one
 }
 
 // New returns a controller for a plan that the journal holds.
@@ -171,7 +177,7 @@ func (c *Controller) replay(ctx context.Context) error {
 		return fmt.Errorf("cannot replay rollout %s: its plan has the digest %s, the journal says %s", c.ID, d, events[0].Digest)
 	}
 	if len(events) == 0 {
-		return c.record(rollout.Event{Kind: rollout.EventStarted, Who: c.Who, Digest: plan.Digest(*c.Plan)})
+		return c.came(rollout.Event{Kind: rollout.EventStarted, Who: c.Who, Digest: plan.Digest(*c.Plan)})
 	}
 	if err := c.takeRequests(); err != nil {
 		return err
@@ -179,12 +185,22 @@ func (c *Controller) replay(ctx context.Context) error {
 	if c.state.Ended != "" {
 		return nil
 	}
-	if err := c.record(rollout.Event{Kind: rollout.EventAttached, Who: c.Who}); err != nil {
+	if err := c.came(rollout.Event{Kind: rollout.EventAttached, Who: c.Who}); err != nil {
 		return err
 	}
 	for _, id := range c.state.InFlight() {
 		c.launch(ctx, id, true)
 	}
+	return nil
+}
+
+// came records the event by which this controller came. Its number is the
+// controller's epoch: hosts refuse whoever came earlier.
+func (c *Controller) came(e rollout.Event) error {
+	if err := c.record(e); err != nil {
+		return err
+	}
+	c.epoch = c.state.Seq
 	return nil
 }
 
@@ -224,7 +240,7 @@ func (c *Controller) launch(ctx context.Context, id string, lookup bool) {
 	if !ok || target == nil {
 		panic("rollout started a step that its plan does not hold: " + id)
 	}
-	memory := executor.Memory{Rollout: c.ID, Handles: c.state.Handles(target.Name), Attempt: c.state.Attempt(id)}
+	memory := executor.Memory{Rollout: c.ID, Epoch: c.epoch, Handles: c.state.Handles(target.Name), Attempt: c.state.Attempt(id)}
 	begun := c.Now()
 	c.running++
 	c.workers.Go(func() {
@@ -232,26 +248,30 @@ func (c *Controller) launch(ctx context.Context, id string, lookup bool) {
 		if lookup {
 			found := false
 			if out, found = c.Performer.Lookup(ctx, c.Plan, target, *step, memory); !found {
-				c.send(ctx, rollout.Event{Kind: rollout.EventStepNever, Step: id, Detail: out.Detail})
+				c.send(ctx, result{event: rollout.Event{Kind: rollout.EventStepNever, Step: id, Detail: out.Detail}})
 				return
 			}
 		} else {
 			out = c.Performer.Perform(ctx, c.Plan, target, *step, memory)
 		}
+		if out.Status == executor.Fenced {
+			c.send(ctx, result{fenced: fmt.Sprintf("%s was refused: %s", id, out.Detail)})
+			return
+		}
 		e := eventOf(id, out)
 		e.Seconds = c.Now().Sub(begun).Seconds()
-		c.send(ctx, e)
+		c.send(ctx, result{event: e})
 	})
 }
 
 // send delivers a worker's result, unless the controller has left: then the
 // outcome stays on the host and is looked up on resume.
-func (c *Controller) send(ctx context.Context, e rollout.Event) {
+func (c *Controller) send(ctx context.Context, r result) {
 	if ctx.Err() != nil {
 		return
 	}
 	select {
-	case c.results <- result{e}:
+	case c.results <- r:
 	case <-ctx.Done():
 	}
 }
@@ -299,6 +319,9 @@ func (c *Controller) wait(ctx context.Context, wake time.Time, ask <-chan time.T
 	select {
 	case r := <-c.results:
 		c.running--
+		if r.fenced != "" {
+			return fmt.Errorf("%w: %s", ErrFenced, r.fenced)
+		}
 		return c.record(c.sensible(r.event))
 	case <-*drain:
 		*drain = nil

@@ -83,6 +83,43 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// TestFencedOffLeavesAtOnce: the step that was refused has no outcome, nothing is
+// rolled back, and the next controller, which came later, finds out.
+func TestFencedOffLeavesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testPlan(2))
+		w.hosts.outcome["w0/h01/hop"] = executor.Outcome{Status: executor.Fenced, Detail: "another controller (bob) has taken over"}
+		v, err := w.carryOn(t.Context(), nil)
+		if v != "" || !errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), "w0/h01/hop was refused: another controller (bob) has taken over") {
+			t.Fatalf("verdict %q, %v", v, err)
+		}
+		if e := w.book.events[len(w.book.events)-1]; !w.book.openStart("w0/h01/hop") || e.Kind == rollout.EventStepFail || w.book.count(rollout.EventStepFail, "") > 0 {
+			t.Errorf("the last event is %s %s", e.Kind, e.Step)
+		}
+		if got := fmt.Sprint(w.hosts.epochs); got != "[1]" {
+			t.Errorf("epochs %s", got)
+		}
+		delete(w.hosts.outcome, "w0/h01/hop")
+		came := len(w.book.events) + 1
+		w.finish(rollout.Succeeded)
+		if e := w.book.events[came-1]; e.Kind != rollout.EventAttached || fmt.Sprint(w.hosts.epochs) != fmt.Sprintf("[1 %d]", came) {
+			t.Errorf("event %d is %s, epochs %v", came, e.Kind, w.hosts.epochs)
+		}
+	})
+}
+
+// TestBrokenLeaseIsJournaled: on request, and it changes nothing else.
+func TestBrokenLeaseIsJournaled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testPlan(1))
+		w.book.ask(rollout.Event{Kind: rollout.EventLeaseBroken, Target: "h09", Detail: "the laptop was stolen"})
+		w.finish(rollout.Succeeded)
+		if n := w.book.count(rollout.EventLeaseBroken, ""); n != 1 {
+			t.Errorf("journaled %d times", n)
+		}
+	})
+}
+
 func TestJournalErrorStartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for k := 1; k <= 40; k++ {

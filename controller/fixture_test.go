@@ -178,6 +178,7 @@ type hosts struct {
 	ends    map[string]time.Time // when each run ends, by step and attempt
 	effects map[string]int
 	looks   int
+	epochs  []int64 // of the controllers that asked, in order
 }
 
 func newHosts(t *testing.T, b *book) *hosts {
@@ -197,6 +198,7 @@ func (h *hosts) Perform(ctx context.Context, p *plan.Plan, t *plan.Target, s pla
 		h.t.Errorf("%s is performed for %s of rollout %s", s.ID, t.Name, m.Rollout)
 	}
 	h.mu.Lock()
+	h.met(m.Epoch)
 	end, found := h.ends[run(s, m)]
 	if !found && ctx.Err() == nil {
 		end = time.Now().Add(h.takes)
@@ -205,6 +207,12 @@ func (h *hosts) Perform(ctx context.Context, p *plan.Plan, t *plan.Target, s pla
 	}
 	h.mu.Unlock()
 	return h.wait(ctx, s, end)
+}
+
+func (h *hosts) met(epoch int64) {
+	if n := len(h.epochs); n == 0 || h.epochs[n-1] != epoch {
+		h.epochs = append(h.epochs, epoch)
+	}
 }
 
 func (h *hosts) isDeaf() bool {
@@ -242,6 +250,7 @@ func (h *hosts) wait(ctx context.Context, s plan.Step, end time.Time) executor.O
 func (h *hosts) Lookup(ctx context.Context, p *plan.Plan, t *plan.Target, s plan.Step, m executor.Memory) (executor.Outcome, bool) {
 	h.mu.Lock()
 	h.looks++
+	h.met(m.Epoch)
 	end, found := h.ends[run(s, m)]
 	h.mu.Unlock()
 	if !found {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ncfleet/ncfleet/controller"
 	"github.com/ncfleet/ncfleet/controller/journal"
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/remote"
@@ -255,7 +256,7 @@ func remoteConfig(h *inventory.Host) remote.Config {
 // codeOf is the one table from error to exit code.
 func codeOf(err error) int {
 	var locked *journal.Locked
-	if errors.As(err, &locked) {
+	if errors.As(err, &locked) || errors.Is(err, controller.ErrFenced) {
 		return exitLocked
 	}
 	return exitError

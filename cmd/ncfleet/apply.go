@@ -274,6 +274,11 @@ func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-cha
 // are closed and that nothing will open are named loudest.
 func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err error) error {
 	unfinished := errors.Is(err, controller.ErrPaused) || errors.Is(err, controller.ErrDetached)
+	if errors.Is(err, controller.ErrFenced) {
+		// What this controller knows of the instances may be out of date: the
+		// other one tells which are closed.
+		return fmt.Errorf("%w\nit has left and its journal stays as it is; see who has the hosts: %s lease", err, a.self())
+	}
 	if err != nil && !unfinished {
 		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
 		return closedOr(s, &exitCode{exitError, ""})

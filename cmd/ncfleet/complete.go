@@ -22,7 +22,7 @@ func completions(a *app, root *cobra.Command) {
 	}
 	for _, c := range root.Commands() {
 		switch c.Name() {
-		case "survey":
+		case "survey", "lease":
 			c.ValidArgsFunction = names(a.hostNames)
 		case "plan":
 			c.ValidArgsFunction = names(a.rolloutNames)

@@ -98,7 +98,7 @@ func rootCommand(a *app) *cobra.Command {
 	f.IntVar(&a.parallel, "parallel", 200, "most hosts surveyed at once")
 	root.AddCommand(
 		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a),
-		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a),
+		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a), leaseCommand(a),
 		driverCommand(a), demoCommand(a), versionCommand(a),
 	)
 	completions(a, root)

@@ -27,6 +27,8 @@ func (w *world) performer(id string) (*executor.Executor, error) {
 		Leases:    leases{w},
 		Secrets:   func(ref string) (string, error) { return secret(inventory.Secret(ref)) },
 		Retryable: retryable,
+		Fenced:    lost,
+		Held:      held,
 		Holder:    who(),
 	}), nil
 }
@@ -45,8 +47,8 @@ func (h hosts) Host(name string) (executor.Remote, error) {
 // sshHost is a connection with the upload in basic types.
 type sshHost struct{ *remote.Host }
 
-func (h sshHost) Put(ctx context.Context, path, owner string, mode uint32, size int64, sha256 string, open func() (io.ReadCloser, error)) error {
-	return h.Upload(ctx, remote.UploadRequest{Path: path, User: owner, Mode: mode, Size: size, SHA256: sha256, Open: open})
+func (h sshHost) Put(ctx context.Context, token, path, owner string, mode uint32, size int64, sha256 string, open func() (io.ReadCloser, error)) error {
+	return h.Upload(ctx, remote.UploadRequest{Token: token, Path: path, User: owner, Mode: mode, Size: size, SHA256: sha256, Open: open})
 }
 
 // snapshots gives the executor the pinned snapshot drivers.
@@ -141,6 +143,18 @@ func (l leases) Unlease(ctx context.Context, host, token string) error {
 	}
 	_ = conn.Disconnect() // the target is done; a connection costs memory and is dialled again when needed
 	return nil
+}
+
+// lost reports whether a host said that this controller has lost its lease.
+func lost(err error) bool {
+	var e *remote.LeaseLost
+	return errors.As(err, &e)
+}
+
+// held reports whether a host said that another rollout has its lease.
+func held(err error) bool {
+	var e *remote.LeaseHeld
+	return errors.As(err, &e)
 }
 
 // retryable reports whether a start may be repeated later: the host's network

@@ -79,6 +79,15 @@ func (a *app) status(j *journal.Journal, id string) error {
 	for _, r := range requests {
 		live.Requests = append(live.Requests, r.Event)
 	}
+	events, err := j.Events(id, 0)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		if e.Kind == rollout.EventLeaseBroken {
+			live.Broken = append(live.Broken, e)
+		}
+	}
 	if s.Ended == "" && !s.Started.IsZero() {
 		live.Waits = s.Next(now()).Waits
 	}

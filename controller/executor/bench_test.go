@@ -34,6 +34,11 @@ type machine struct {
 	ran     []string
 	asRoot  []string        // the programs of commands as root
 	lose    map[string]bool // runs that end as lost
+	lease   string          // the token that has the lease
+	last    string          // the token that had it last
+	epoch   int64           // the highest that was seen
+	taken   int             // how often the lease was asked for
+	refused []string        // what was not done for want of the lease
 }
 
 type run struct {
@@ -87,7 +92,10 @@ func (m *machine) Run(ctx context.Context, c driver.Command) (driver.Result, err
 	return driver.Result{Exit: cmd.ProcessState.ExitCode(), Stdout: out.Bytes(), Stderr: errs.Bytes()}, nil
 }
 
-func (m *machine) Start(_ context.Context, id, _ string, c driver.Command) (driver.RunState, error) {
+func (m *machine) Start(_ context.Context, id, token string, c driver.Command) (driver.RunState, error) {
+	if err := m.guard(id, token); err != nil {
+		return driver.RunState{}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse > 0 {
@@ -183,14 +191,20 @@ func (m *machine) Wait(ctx context.Context, id string, out func(stdout, stderr [
 	}
 }
 
-func (m *machine) Abort(_ context.Context, id string) error {
+func (m *machine) Abort(_ context.Context, id, token string) error {
+	if err := m.guard("abort "+id, token); err != nil {
+		return err
+	}
 	r := m.find(id)
 	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
 	<-r.done
 	return nil
 }
 
-func (m *machine) Put(_ context.Context, path, _ string, mode uint32, size int64, sum string, open func() (io.ReadCloser, error)) error {
+func (m *machine) Put(_ context.Context, token, path, _ string, mode uint32, size int64, sum string, open func() (io.ReadCloser, error)) error {
+	if err := m.guard(path, token); err != nil {
+		return err
+	}
 	in, err := open()
 	if err != nil {
 		return err
@@ -284,7 +298,8 @@ func newBench(t *testing.T) *bench {
 	s := newSite(t)
 	b := &bench{site: s, machine: &machine{env: s.env, lose: map[string]bool{}}, driver: &memorySnapshots{site: s}}
 	b.exec = New(Deps{Hosts: b.machine, Snapshots: b.driver, Surveyor: surveyed(plan.Facts{Unreachable: "gone"}),
-		Retryable: func(err error) bool { return errors.Is(err, errAway) }})
+		Leases: b.machine, Retryable: func(err error) bool { return errors.Is(err, errAway) },
+		Fenced: func(err error) bool { return errors.Is(err, errFenced) }, Held: func(err error) bool { return errors.Is(err, errHeld) }})
 	n := nextcloud.Site{Name: "cloud-07/files", Path: s.tree, DataDir: s.tree + "/data", WebUser: user(t), PHP: s.php, StateDir: s.state,
 		Reload: [][]string{{"sh", "-c", `grep -o '[0-9]*,[0-9]*,[0-9]*,[0-9]*' "$0/version.php" >>"$1"`, s.tree, s.dir + "/reloads"}}}
 	from, to := nextcloud.Version{28, 0, 2, 5}, nextcloud.Version{29, 0, 1, 0}
@@ -308,7 +323,7 @@ func newBench(t *testing.T) *bench {
 		Steps: []plan.Step{step(plan.KindClose, n.Close(0)), snapshot, step(plan.KindHop, n.Hop(to, n.Kept(from))), inspect, step(plan.KindOpen, n.Open()), step(plan.KindTidy, n.Tidy([]string{n.Kept(from)}))},
 		Undo:  []plan.Step{undo(plan.KindClose, n.Close(0)), restore, back, undo(plan.KindOpen, n.Open()), undo(plan.KindUnstage, n.Unstage([]nextcloud.Version{to}))}}
 	b.plan = &plan.Plan{Scripts: nextcloud.ScriptDigests(), Waves: []plan.Wave{{Name: "canary", Targets: []plan.Target{*b.target}}}}
-	b.memory = Memory{Rollout: "r1", Handles: map[string]driver.Handle{}}
+	b.memory = Memory{Rollout: "r1", Epoch: 1, Handles: map[string]driver.Handle{}}
 	release(t, s.staged, "29,0,1,1", "28.0")
 	write(t, s.staged+"/.ncfleet-staged", "x")
 	return b

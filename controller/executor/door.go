@@ -168,7 +168,7 @@ func (w *work) freeAttempt(ctx context.Context, state, name string) (string, err
 // sh: that one program is all that a host must allow.
 func (w *work) stopDoor(ctx context.Context, state, name string) error {
 	path := state + "/sites/" + strings.ReplaceAll(name, "/", "+") + "/door-stop"
-	r, err := w.remote.Run(ctx, driver.Command{Argv: []string{"sh", "-c", `: >"$1"`, "sh", path}, User: "root", Timeout: time.Minute})
+	r, err := w.remote.Do(ctx, w.token(), driver.Command{Argv: []string{"sh", "-c", `: >"$1"`, "sh", path}, User: "root", Timeout: time.Minute})
 	if err == nil && r.Exit != 0 {
 		err = fmt.Errorf("cannot write %s: %s", path, lastLine(r.Stderr))
 	}
@@ -310,10 +310,17 @@ func (d *door) onHost(ctx context.Context, method, path string, body []byte, log
 	if len(body) > 0 {
 		options += "header = \"Content-Type: application/octet-stream\"\n"
 	}
-	r, err := d.work.remote.Run(ctx, driver.Command{
+	c := driver.Command{
 		Argv:  []string{"sh", "-c", hostRequest, "sh", strconv.Itoa(len(options)), method, "http://127.0.0.1:" + strconv.Itoa(d.port) + path},
 		Stdin: append([]byte(options), body...), Timeout: 3 * time.Minute,
-	})
+	}
+	run := d.work.remote.Run
+	if method != http.MethodGet {
+		run = func(ctx context.Context, c driver.Command) (driver.Result, error) {
+			return d.work.remote.Do(ctx, d.work.token(), c)
+		}
+	}
+	r, err := run(ctx, c)
 	if err != nil {
 		return 0, nil, err
 	}

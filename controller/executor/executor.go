@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -17,8 +18,11 @@ import (
 
 // Remote is one host; all methods may be called at the same time.
 type Remote interface {
-	// Run runs a short command. A non-zero exit is no error.
+	// Run runs a short command that only looks. A non-zero exit is no error.
 	Run(ctx context.Context, c driver.Command) (driver.Result, error)
+	// Do runs a short command that changes something. Like Start, Abort and Put
+	// it is refused by the host unless the host is leased under the token.
+	Do(ctx context.Context, token string, c driver.Command) (driver.Result, error)
 	// Start starts a detached run, or attaches to the one of that id.
 	Start(ctx context.Context, id, token string, c driver.Command) (driver.RunState, error)
 	Look(ctx context.Context, id string) (driver.RunState, error)
@@ -26,9 +30,9 @@ type Remote interface {
 	// connections until ctx ends.
 	Wait(ctx context.Context, id string, out func(stdout, stderr []byte)) (driver.RunState, error)
 	// Abort ends a run with all its processes.
-	Abort(ctx context.Context, id string) error
+	Abort(ctx context.Context, id, token string) error
 	// Put writes a file; nothing is sent when it is there already.
-	Put(ctx context.Context, path, owner string, mode uint32, size int64, sha256 string, open func() (io.ReadCloser, error)) error
+	Put(ctx context.Context, token, path, owner string, mode uint32, size int64, sha256 string, open func() (io.ReadCloser, error)) error
 	// Dial connects to an address as the host sees it.
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -53,7 +57,8 @@ type Surveyor interface {
 	Take(ctx context.Context, host string) plan.Facts
 }
 
-// Leases take and give back the one lease of a host, under the rollout's token.
+// Leases take and give back the one lease of a host. A token is "ROLLOUT EPOCH
+// NONCE"; what an earlier controller of the rollout holds is taken over.
 type Leases interface {
 	Lease(ctx context.Context, host, holder, token string) error
 	Unlease(ctx context.Context, host, token string) error
@@ -71,6 +76,10 @@ type Deps struct {
 	// Retryable tells whether an error of Remote.Start may go away by itself,
 	// such as an unreachable host. Nil means none does.
 	Retryable func(error) bool
+	// Fenced tells whether an error says that this controller has lost the lease
+	// of a host: a later controller came, it was broken, or it is gone. Held tells
+	// whether another rollout has it. Nil means none does.
+	Fenced, Held func(error) bool
 	// HTTP looks at sites from outside; nil is a client that verifies TLS.
 	HTTP *http.Client
 	// Holder names this controller in leases: "user@machine".
@@ -90,6 +99,9 @@ const (
 	Held      Status = "held"    // the gate asks for people
 	Lost      Status = "lost"    // began, and nobody can say how it ended
 	Refused   Status = "refused" // facts no longer are as planned; nothing was done
+	// Fenced is no outcome of the step: this controller may not write any more,
+	// and what became of the step is for another one to find out.
+	Fenced Status = "fenced"
 )
 
 // Outcome is what a step left behind.
@@ -111,6 +123,8 @@ type Outcome struct {
 // Memory is what the journal remembers for a step.
 type Memory struct {
 	Rollout string
+	// Epoch is higher for whichever controller of the rollout came later.
+	Epoch int64
 	// Handles are the target's snapshots by instance, "" for the host's.
 	Handles map[string]driver.Handle
 	// Attempt is how often this step failed before an operator asked again: 0
@@ -122,7 +136,9 @@ type Memory struct {
 type Executor struct {
 	Deps
 	mu    sync.Mutex
-	files map[string]*sync.Mutex // per host and per release: uploads against removals
+	nonce string                 // tells this process from others in leases
+	files map[string]*sync.Mutex // per host and per release: uploads against removals; and leases
+	owned map[string]bool        // hosts whose lease this process has taken
 }
 
 // New returns an executor.
@@ -130,7 +146,7 @@ func New(d Deps) *Executor {
 	if d.HTTP == nil {
 		d.HTTP = &http.Client{Timeout: 15 * time.Second}
 	}
-	return &Executor{Deps: d, files: map[string]*sync.Mutex{}}
+	return &Executor{Deps: d, nonce: rand.Text(), files: map[string]*sync.Mutex{}, owned: map[string]bool{}}
 }
 
 // work is one step being performed.
@@ -147,16 +163,17 @@ type work struct {
 // for a step that was started before: what runs on the host is attached to.
 func (e *Executor) Perform(ctx context.Context, p *plan.Plan, t *plan.Target, s plan.Step, m Memory) Outcome {
 	begun := time.Now()
-	o := e.perform(ctx, p, t, s, m)
+	w := &work{Executor: e, plan: p, target: t, step: s, memory: m}
+	o, ok := w.prepare()
+	if ok {
+		o = w.leased(ctx, w.perform)
+	}
 	o.Seconds = time.Since(begun).Seconds()
 	return o
 }
 
-func (e *Executor) perform(ctx context.Context, p *plan.Plan, t *plan.Target, s plan.Step, m Memory) Outcome {
-	w := &work{Executor: e, plan: p, target: t, step: s, memory: m}
-	if o, ok := w.prepare(); !ok {
-		return o
-	}
+func (w *work) perform(ctx context.Context) Outcome {
+	s := w.step
 	switch s.Kind {
 	case plan.KindRecheck:
 		return w.recheck(ctx)
@@ -168,7 +185,7 @@ func (e *Executor) perform(ctx context.Context, p *plan.Plan, t *plan.Target, s 
 		return w.stage(ctx)
 	case plan.KindTidy, plan.KindUnstage:
 		// Archives are removed here: not while another target sends one.
-		defer e.lock("files of " + s.Host)()
+		defer w.lock("files of " + s.Host)()
 		return w.script(ctx)
 	case plan.KindHold, plan.KindOpen, plan.KindApps, plan.KindRelease:
 		return w.script(ctx)
@@ -258,5 +275,8 @@ func (e *Executor) lock(name string) func() {
 }
 
 func (w *work) failed(what string, err error) Outcome {
+	if w.barred(err) {
+		return Outcome{Status: Fenced, Detail: err.Error()}
+	}
 	return Outcome{Status: Failed, Detail: fmt.Sprintf("%s: %v", what, err)}
 }

@@ -95,16 +95,16 @@ func TestOldRunsAreForgotten(t *testing.T) {
 		}
 	}
 	live := strconv.Itoa(sleeper.Process.Pid) + " 1\n"
-	write(t, s.state+"/lease", "now\nme\n1\n")
+	write(t, s.state+"/lease", "now 3 B\nme\n1\n")
 	folder("runs/over:a", 40, map[string]string{"token": "over\n", "rc": "0\n"})
 	folder("runs/over:b", 40, map[string]string{"token": "over\n", "rc.is.1": ""})
 	folder("runs/over:lost", 40, map[string]string{"token": "over\n", "pid": "999999999 1\n"})
 	folder("runs/over:never", 40, map[string]string{"token": "over\n"})
 	folder("runs/over:lives", 40, map[string]string{"token": "over\n", "pid": live})
 	folder("runs/over:child", 40, map[string]string{"token": "over\n", "pid": "999999999 1\n", "child": live})
-	folder("runs/now:a", 40, map[string]string{"token": "now\n", "rc": "0\n"})
-	folder("runs/long:a", 40, map[string]string{"token": "long\n", "rc": "0\n"})
-	folder("runs/long:b", 2, map[string]string{"token": "long\n", "rc": "0\n"})
+	folder("runs/now:a", 40, map[string]string{"token": "now 1 A\n", "rc": "0\n"})
+	folder("runs/long:a", 40, map[string]string{"token": "long 1 A\n", "rc": "0\n"})
+	folder("runs/long:b", 2, map[string]string{"token": "long 7 C\n", "rc": "0\n"})
 	folder("runs/young:a", 20, map[string]string{"token": "young\n", "rc": "0\n"})
 	folder("sites/gone", 40, map[string]string{"log": "0 0 x\n"})
 	folder("sites/closed", 40, map[string]string{"before": "maintenance unset\n"})

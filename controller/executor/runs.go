@@ -63,7 +63,7 @@ func (w *work) run(ctx context.Context, id string, c driver.Command) (driver.Run
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return state, err
 	}
-	if err := w.remote.Abort(ctx, id); err != nil {
+	if err := w.remote.Abort(ctx, id, w.token()); err != nil {
 		return state, fmt.Errorf("the run took longer than %s and cannot be ended: %w", w.timeout(), err)
 	}
 	return state, fmt.Errorf("the run took longer than %s and was ended; raise the timeout in the rollout if it needs more", w.timeout())
@@ -86,7 +86,7 @@ func (w *work) progress() func(stdout, stderr []byte) {
 // start asks again while the host cannot be reached; asking again with one id
 // never starts a second run.
 func (w *work) start(ctx context.Context, id string, c driver.Command) (driver.RunState, error) {
-	return insist(ctx, w, func() (driver.RunState, error) { return w.remote.Start(ctx, id, w.memory.Rollout, c) })
+	return insist(ctx, w, func() (driver.RunState, error) { return w.remote.Start(ctx, id, w.token(), c) })
 }
 
 // look asks what became of a run, again while the host cannot be reached.
@@ -164,6 +164,8 @@ func (w *work) scriptOutcome(state driver.RunState, err error) Outcome {
 	report := nextcloud.ParseReport(state.Stdout)
 	o := Outcome{Evidence: evidence(report), Output: tail(state.Stdout, state.Stderr)}
 	switch {
+	case w.barred(err):
+		o.Status, o.Detail = Fenced, err.Error()
 	case err != nil:
 		o.Status, o.Detail = Failed, err.Error()
 	case state.Phase == driver.RunLost:

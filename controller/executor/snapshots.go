@@ -35,7 +35,14 @@ func (w *work) ask(ctx context.Context, call func(context.Context, driver.Snapsh
 		if err != nil {
 			return err
 		}
-		err = call(ctx, d, &runner{work: w, try: try, seen: map[string]int{}})
+		if err := w.guard(ctx); err != nil {
+			return err // a driver may act where no host checks
+		}
+		run := &runner{work: w, try: try, seen: map[string]int{}}
+		err = call(ctx, d, run)
+		if refused := run.refusal(); refused != nil {
+			return refused // whatever the driver made of it
+		}
 		if err == nil || driver.ClassOf(err) != driver.Retryable || try == driverTries {
 			return err
 		}
@@ -64,7 +71,6 @@ func (w *work) snapshot(ctx context.Context) Outcome {
 	if why, ok := w.mayBegin(ctx, nextcloud.BeginLook); !ok {
 		return why
 	}
-	defer w.heartbeat(ctx)()
 	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
 		h, err := d.Create(ctx, w.request(), run)
 		if err != nil {
@@ -155,16 +161,36 @@ const leftovers = 20
 // runner runs a driver's commands on the step's host.
 type runner struct {
 	*work
-	try  int
-	mu   sync.Mutex
-	seen map[string]int
+	try     int
+	mu      sync.Mutex
+	seen    map[string]int
+	refused error // by the host, as this controller may not change it any more
 }
 
-// Run runs a command. A long one gets a run id made from its own text, so that
-// a driver call repeated after a crash attaches to what still runs.
+// Run runs a command; nobody knows which of a driver's only look. An error that
+// tells of a lost lease is kept: on its way through the driver it would lose its
+// kind.
 func (r *runner) Run(ctx context.Context, c driver.Command) (driver.Result, error) {
+	res, err := r.run(ctx, c)
+	if r.barred(err) {
+		r.mu.Lock()
+		r.refused = err
+		r.mu.Unlock()
+	}
+	return res, err
+}
+
+func (r *runner) refusal() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
+}
+
+// run runs a long command under an id made from its own text, so that a driver
+// call repeated after a crash attaches to what still runs.
+func (r *runner) run(ctx context.Context, c driver.Command) (driver.Result, error) {
 	if c.Timeout > 0 && c.Timeout <= longCommand {
-		return r.remote.Run(ctx, c)
+		return r.remote.Do(ctx, r.token(), c)
 	}
 	if c.Timeout > 0 {
 		var stop context.CancelFunc

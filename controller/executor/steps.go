@@ -16,7 +16,7 @@ import (
 // recheck takes new facts and refuses when they differ from the plan's.
 func (w *work) recheck(ctx context.Context) Outcome {
 	facts := w.Surveyor.Take(ctx, w.step.Host)
-	if strings.Contains(facts.Lease, w.memory.Rollout) {
+	if strings.HasSuffix(facts.Lease, ", rollout "+w.memory.Rollout) {
 		facts.Lease = "" // our own, taken for another instance of this host
 	}
 	differences := plan.Diff(*w.target, facts)
@@ -29,20 +29,6 @@ func (w *work) recheck(ctx context.Context) Outcome {
 	}
 	return Outcome{Status: Refused, Differences: differences,
 		Detail: "no longer as planned: " + strings.Join(lines, "; ") + "; nothing was done; make a new plan"}
-}
-
-func (w *work) lease(ctx context.Context) Outcome {
-	if err := w.Leases.Lease(ctx, w.step.Host, w.Holder+", rollout "+w.memory.Rollout, w.memory.Rollout); err != nil {
-		return w.failed("cannot take the lease", err)
-	}
-	return Outcome{Status: Succeeded}
-}
-
-func (w *work) unlease(ctx context.Context) Outcome {
-	if err := w.Leases.Unlease(ctx, w.step.Host, w.memory.Rollout); err != nil {
-		return w.failed("cannot give the lease back", err)
-	}
-	return Outcome{Status: Succeeded}
 }
 
 // stage verifies the archive and sends it, unless the host fetches it itself or
@@ -81,7 +67,7 @@ func (w *work) send(ctx context.Context) error {
 	if nextcloud.Option(w.step.Args, "--fetch") != "" {
 		return nil // verified here, file by file; the host fetches what has the same SHA-512
 	}
-	return w.remote.Put(ctx, path, "root", 0o600, size, sum, open)
+	return w.remote.Put(ctx, w.token(), path, "root", 0o600, size, sum, open)
 }
 
 // packages runs a driver's command lines as one detached run, in order, until

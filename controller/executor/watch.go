@@ -40,7 +40,7 @@ func (w *work) begin(ctx context.Context, what string) (asLeft, error) {
 			return found, err
 		}
 		c.Timeout = 5 * time.Minute
-		r, err := insist(ctx, w, func() (driver.Result, error) { return w.remote.Run(ctx, c) })
+		r, err := insist(ctx, w, func() (driver.Result, error) { return w.remote.Do(ctx, w.token(), c) })
 		if err != nil {
 			return found, err
 		}
@@ -87,16 +87,17 @@ func (w *work) closes() []plan.Step {
 	}
 }
 
-// heartbeat lets the host hear of this controller while a step works elsewhere,
-// so that the watchdog of a closed site stays quiet. The caller stops it.
+// heartbeat lets the host hear of this controller while a step of the closed
+// time works elsewhere, so that the watchdog of a site stays quiet. The caller
+// stops it.
 func (w *work) heartbeat(ctx context.Context) (stop func()) {
 	every := time.Duration(0)
-	for _, s := range w.closes() {
-		if n, err := strconv.Atoi(nextcloud.Option(s.Args, "--watchdog")); err == nil && n > 0 {
+	for _, s := range w.target.Steps {
+		if n, err := strconv.Atoi(nextcloud.Option(s.Args, "--watchdog")); s.Kind == plan.KindClose && err == nil && n > 0 {
 			every = max(time.Duration(n)*time.Second/4, time.Second)
 		}
 	}
-	if every == 0 {
+	if every == 0 || w.step.Phase != plan.PhaseClosed {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -107,8 +108,9 @@ func (w *work) heartbeat(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				// A host that cannot be asked now will be asked again.
-				_, _ = w.remote.Look(ctx, w.id())
+				// Whoever lost the lease learns it from the step itself; a host that
+				// cannot be asked now will be asked again.
+				_ = w.guard(ctx)
 			case <-ctx.Done():
 				return
 			}

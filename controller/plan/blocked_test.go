@@ -80,6 +80,9 @@ var troubles = []trouble{
 		change(in, "cloud-01", func(_ *Facts, s *InstanceFacts) { s.Apps[0].MaxNextcloud = "28" })
 	}},
 	{"lease held", "lease_held", "", facts(func(f *Facts, _ *InstanceFacts) { f.Lease = "rollout autumn of anna@control since 2026-11-22T23:10Z" })},
+	{"closed by another rollout", "lease_held maintenance_on", "", facts(func(f *Facts, s *InstanceFacts) {
+		f.Lease, s.Maintenance = "anna@control, rollout autumn", true
+	})},
 	{"occ and apt run", "process_running process_running", "", facts(func(f *Facts, _ *InstanceFacts) {
 		f.Processes = []Process{{PID: 99, Kind: "packages", User: "root", Command: "apt-get upgrade"}, {PID: 77, Kind: "occ", User: "www-data", Command: "php occ files:scan --all"}, {PID: 5, Kind: "cron", User: "www-data", Command: "php cron.php"}}
 	})},

@@ -18,6 +18,7 @@ func (l *look) checkWork() {
 		l.warn(problem("survey_incomplete", "the survey could not find out everything", p, "see to it on the host, or leave it when it does not matter"))
 	}
 	l.checkRivals()
+	l.checkLease()
 	l.checkBusy()
 	l.checkPackages()
 	for _, in := range l.insides() {
@@ -49,12 +50,18 @@ func (l *look) insides() []*look {
 	return l.inside
 }
 
-func (l *look) checkBusy() {
+// checkLease tells whose the host is. An instance that is closed or halfway may
+// be so because that other rollout is at work.
+func (l *look) checkLease() {
 	f := l.facts
 	if f.Lease != "" {
 		l.block(problem("lease_held", "another rollout works on the host", "the lease is held by "+f.Lease,
-			"wait until it has ended; when its controller is gone, on that machine: ncfleet resume, or ncfleet abort"))
+			"wait until it has ended (ncfleet lease tells whose it is); when its controller is gone, on that machine: ncfleet resume, or ncfleet abort; when that machine is lost: ncfleet lease --break "+f.Host+" --reason WHY"))
 	}
+}
+
+func (l *look) checkBusy() {
+	f := l.facts
 	for _, p := range f.Processes {
 		switch p.Kind {
 		case "occ", "updater":

@@ -68,6 +68,8 @@ func decide(in *Input, hosts map[string]*inventory.Host, ref TargetRef) *look {
 	}
 	if l.sound && (l.work() || len(l.blocked) > 0) {
 		l.checkWork() // whatever is wrong already: all of it is told at once
+	} else if !l.sound {
+		l.checkLease()
 	}
 	l.blocked, l.warnings = sortProblems(l.blocked), sortProblems(l.warnings)
 	return l

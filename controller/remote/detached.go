@@ -17,6 +17,8 @@ import (
 var (
 	//go:embed scripts/lib.sh
 	libScript string
+	//go:embed scripts/fence.sh
+	fenceScript string
 	//go:embed scripts/start.sh
 	startScript string
 	//go:embed scripts/keeper.sh
@@ -41,12 +43,12 @@ const (
 // id was claimed before; the state says which. When it sees another start of
 // the id give up, whose connection broke say, it tries to claim the id itself,
 // up to five times. The command's Timeout is the
-// caller's to keep, with Abort. Start fails with LeaseHeld when the host is
-// leased under another token, and with OutcomeUnknown when the connection
-// broke: calling it again with the same id is always safe.
+// caller's to keep, with Abort. Start fails with LeaseLost or LeaseHeld unless
+// the host is leased under the token, and with OutcomeUnknown when the
+// connection broke: calling it again with the same id is always safe.
 func (h *Host) Start(ctx context.Context, id, token string, c driver.Command) (driver.RunState, error) {
-	if strings.ContainsAny(token, "\n\x00") {
-		return driver.RunState{}, errors.New("cannot start a run: the token holds a newline")
+	if err := checkToken(token); err != nil {
+		return driver.RunState{}, fmt.Errorf("cannot start run %s: %w", id, err)
 	}
 	inner := h.config.detachable(c)
 	w, err := inner.config.compose(inner.command)
@@ -62,7 +64,7 @@ func (h *Host) Start(ctx context.Context, id, token string, c driver.Command) (d
 	size := len(w.head) + len(c.Stdin)
 	folder := folderName(id)
 	unit := "ncfleet-" + strings.NewReplacer("%", "_", ":", "-").Replace(folder) + "-" + mark[:8]
-	return h.script(ctx, id, startScript, stdin, nil,
+	return h.script(ctx, id, fenceScript+startScript, stdin, nil,
 		token, mark, unit, w.line, compact(keeperScript), strconv.Itoa(h.pool.limits.Output+1), strconv.Itoa(size))
 }
 
@@ -101,16 +103,23 @@ func (h *Host) Look(ctx context.Context, id string) (driver.RunState, error) {
 }
 
 // Abort ends a run: TERM to all its processes, after ten seconds KILL. The
-// run then counts as exited. Aborting an ended run changes nothing.
-func (h *Host) Abort(ctx context.Context, id string) error {
-	_, err := h.script(ctx, id, abortScript, "", nil, strconv.Itoa(abortGrace))
+// run then counts as exited. Aborting an ended run changes nothing. Without the
+// token's lease it fails, as Start does.
+func (h *Host) Abort(ctx context.Context, id, token string) error {
+	if err := checkToken(token); err != nil {
+		return fmt.Errorf("cannot abort run %s: %w", id, err)
+	}
+	_, err := h.script(ctx, id, fenceScript+abortScript, "", nil, strconv.Itoa(abortGrace), token)
 	return err
 }
 
 // Forget removes what an ended run left on the host, so that its id may be
-// started anew.
-func (h *Host) Forget(ctx context.Context, id string) error {
-	_, err := h.script(ctx, id, forgetScript, "", nil)
+// started anew. Without the token's lease it fails, as Start does.
+func (h *Host) Forget(ctx context.Context, id, token string) error {
+	if err := checkToken(token); err != nil {
+		return fmt.Errorf("cannot forget run %s: %w", id, err)
+	}
+	_, err := h.script(ctx, id, fenceScript+forgetScript, "", nil, token)
 	return err
 }
 
@@ -193,10 +202,8 @@ func (h *Host) script(ctx context.Context, id, script, stdin string, follow *fol
 	}
 	state, err := answer.state(id)
 	if err != nil {
-		var e *LeaseHeld
-		if errors.As(err, &e) {
-			e.Host = h.config.label()
-			return driver.RunState{ID: id}, e
+		if refused := h.config.refused(err); refused != nil {
+			return driver.RunState{ID: id}, refused
 		}
 		return driver.RunState{ID: id}, fmt.Errorf("host %s: run %s: %w (exit status %d, %s)",
 			h.config.label(), id, err, exit, strings.TrimSpace(string(errs.bytes())))
@@ -210,6 +217,7 @@ func retitle(err error, title string) error {
 	var unknown *OutcomeUnknown
 	var notStarted *NotStarted
 	var sudo *SudoError
+	var cut *OutputTruncated
 	switch {
 	case errors.As(err, &unknown):
 		unknown.Command = title
@@ -217,6 +225,8 @@ func retitle(err error, title string) error {
 		notStarted.Command = title
 	case errors.As(err, &sudo):
 		sudo.Command = title
+	case errors.As(err, &cut):
+		cut.Command = title
 	}
 	return err
 }

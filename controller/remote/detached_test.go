@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,13 +16,14 @@ import (
 func TestDetachedRun(t *testing.T) {
 	t.Parallel()
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	h := s.connect(t)
 	ctx := testContext(t)
 	c := driver.Command{
 		Argv: []string{"sh", "-c", `echo "$SECRET"; cat; pwd; echo err >&2; sleep 2; echo end; exit 7`},
 		Env:  map[string]string{"SECRET": "s3cr3t"}, Stdin: []byte("input\n"), Dir: "/usr",
 	}
-	state, err := h.Start(ctx, "wave1/web1/update", "token", c)
+	state, err := h.Start(ctx, "wave1/web1/update", testToken, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestDetachedRun(t *testing.T) {
 	if streamed.String() != want {
 		t.Errorf("streamed %q", streamed.String())
 	}
-	again, err := h.Start(ctx, "wave1/web1/update", "token", c)
+	again, err := h.Start(ctx, "wave1/web1/update", testToken, c)
 	if err != nil || !again.Attached || again.Phase != driver.RunExited || again.Exit != 7 || string(again.Stdout) != want {
 		t.Errorf("second start: %+v, %v", again, err)
 	}
@@ -56,7 +56,7 @@ func TestDetachedRun(t *testing.T) {
 		}
 		return nil
 	})
-	if err := h.Forget(ctx, "wave1/web1/update"); err != nil {
+	if err := h.Forget(ctx, "wave1/web1/update", testToken); err != nil {
 		t.Error(err)
 	}
 	if never, err := h.Look(ctx, "wave1/web1/update"); err != nil || never.Phase != driver.RunNever {
@@ -67,9 +67,11 @@ func TestDetachedRun(t *testing.T) {
 // The folder is private; what the command makes must not be.
 func TestDetachedRunHasTheUsualMask(t *testing.T) {
 	t.Parallel()
-	h := startSSHD(t).connect(t)
+	s := startSSHD(t)
+	leaseTo(t, s.config)
+	h := s.connect(t)
 	ctx := testContext(t)
-	if _, err := h.Start(ctx, "mask", "", driver.Command{Argv: []string{"sh", "-c", "umask"}}); err != nil {
+	if _, err := h.Start(ctx, "mask", testToken, driver.Command{Argv: []string{"sh", "-c", "umask"}}); err != nil {
 		t.Fatal(err)
 	}
 	state, err := h.Wait(ctx, "mask", nil)
@@ -81,10 +83,11 @@ func TestDetachedRunHasTheUsualMask(t *testing.T) {
 func TestDetachedRunSurvivesConnection(t *testing.T) {
 	t.Parallel()
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	h := s.connect(t)
 	ctx := testContext(t)
 	c := driver.Command{Argv: []string{"sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; exit 3"}}
-	if _, err := h.Start(ctx, "long", "", c); err != nil {
+	if _, err := h.Start(ctx, "long", testToken, c); err != nil {
 		t.Fatal(err)
 	}
 	cut := make(chan struct{})
@@ -111,6 +114,7 @@ func TestDetachedRunSurvivesConnection(t *testing.T) {
 func TestParallelStartsClaimOnce(t *testing.T) {
 	t.Parallel()
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	h := s.connect(t)
 	ctx := testContext(t)
 	count := filepath.Join(s.dir, "count")
@@ -121,7 +125,7 @@ func TestParallelStartsClaimOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() {
-			state, err := h.Start(ctx, "same", "", c)
+			state, err := h.Start(ctx, "same", testToken, c)
 			if err != nil || state.Phase != driver.RunRunning {
 				t.Errorf("start: %+v, %v", state, err)
 			}
@@ -148,6 +152,7 @@ func TestStartAfterAnotherGaveUp(t *testing.T) {
 	for name, claimed := range map[string]string{"before it wrote": "", "while it wrote": "claimed"} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t)
+			leaseTo(t, s.config)
 			run := filepath.Join(s.config.StateDir, "runs", "r")
 			if err := os.MkdirAll(run, 0o700); err != nil {
 				t.Fatal(err)
@@ -164,7 +169,7 @@ func TestStartAfterAnotherGaveUp(t *testing.T) {
 				os.Rename(run, run+".gone")
 			}()
 			ctx := testContext(t)
-			state, err := h.Start(ctx, "r", "t", driver.Command{Argv: []string{"echo", "done"}})
+			state, err := h.Start(ctx, "r", testToken, driver.Command{Argv: []string{"echo", "done"}})
 			if err != nil || state.Attached {
 				t.Fatalf("start: %+v, %v", state, err)
 			}
@@ -179,10 +184,11 @@ func TestStartAfterAnotherGaveUp(t *testing.T) {
 // one could take for a run.
 func TestStartsThatGiveUpLeaveTheIDFree(t *testing.T) {
 	state := t.TempDir()
+	leaseTo(t, Config{StateDir: state})
 	run := filepath.Join(state, "runs", "r")
 	start := func(before string) string {
-		cmd := exec.Command("sh", "-c", before+libScript+startScript, "ncfleet", state, "r",
-			"token", "MARK", "unit", "true", "exit 0", "100", "100")
+		cmd := exec.Command("sh", "-c", before+libScript+fenceScript+startScript, "ncfleet", state, "r",
+			testToken, "MARK", "unit", "true", "exit 0", "100", "100")
 		cmd.Stdin = strings.NewReader("# for people\nMARK\ntoo short")
 		out, err := cmd.Output()
 		if err != nil {
@@ -206,14 +212,15 @@ func TestStartsThatGiveUpLeaveTheIDFree(t *testing.T) {
 func TestAbort(t *testing.T) {
 	t.Parallel()
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	h := s.connect(t)
 	ctx := testContext(t)
 	left, aborted := filepath.Join(s.dir, "left"), filepath.Join(s.dir, "aborted")
 	c := driver.Command{Argv: []string{"sh", "-c", "sh -c 'until [ -e \"$1\" ]; do sleep 0.1; done; echo x >\"$2\"' sh " + quote(aborted) + " " + quote(left) + " & sleep 60 & wait"}}
-	if _, err := h.Start(ctx, "a", "", c); err != nil {
+	if _, err := h.Start(ctx, "a", testToken, c); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Abort(ctx, "a"); err != nil {
+	if err := h.Abort(ctx, "a", testToken); err != nil {
 		t.Fatal(err)
 	}
 	state, err := h.Look(ctx, "a")
@@ -225,7 +232,7 @@ func TestAbort(t *testing.T) {
 	if _, err := os.Stat(left); err == nil {
 		t.Error("a child went on after abort")
 	}
-	if err := h.Abort(ctx, "none"); err == nil {
+	if err := h.Abort(ctx, "none", testToken); err == nil {
 		t.Error("aborting a run that never was is no error")
 	}
 }
@@ -233,6 +240,7 @@ func TestAbort(t *testing.T) {
 func TestLostRuns(t *testing.T) {
 	t.Parallel()
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	h := s.connect(t)
 	ctx := testContext(t)
 	for _, c := range []struct{ name, spoil, detail string }{
@@ -240,7 +248,7 @@ func TestLostRuns(t *testing.T) {
 		{"rebooted", `echo other >boot_id`, "rebooted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := h.Start(ctx, c.name, "", driver.Command{Argv: []string{"sleep", "20"}}); err != nil {
+			if _, err := h.Start(ctx, c.name, testToken, driver.Command{Argv: []string{"sleep", "20"}}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(200 * time.Millisecond)
@@ -250,43 +258,5 @@ func TestLostRuns(t *testing.T) {
 				t.Errorf("got %+v, %v", state, err)
 			}
 		})
-	}
-}
-
-func TestLease(t *testing.T) {
-	t.Parallel()
-	h := startSSHD(t).connect(t)
-	ctx := testContext(t)
-	if s, err := h.LookLease(ctx); err != nil || s.Token != "" {
-		t.Errorf("free: %+v, %v", s, err)
-	}
-	for range 2 {
-		if s, err := h.Lease(ctx, "rollout r1 of alice@desk", "t1"); err != nil || s.Token != "t1" || s.Holder != "rollout r1 of alice@desk" {
-			t.Fatalf("take: %+v, %v", s, err)
-		}
-	}
-	var held *LeaseHeld
-	if _, err := h.Lease(ctx, "bob", "t2"); !errors.As(err, &held) || held.Holder != "rollout r1 of alice@desk" || held.Token != "t1" || held.Host == "" {
-		t.Errorf("second holder: %v", err)
-	}
-	if _, err := h.Start(ctx, "x", "t2", driver.Command{Argv: []string{"true"}}); !errors.As(err, &held) || held.Token != "t1" {
-		t.Errorf("start under another token: %v", err)
-	}
-	if s, err := h.Look(ctx, "x"); err != nil || s.Phase != driver.RunNever {
-		t.Errorf("the refused run: %+v, %v", s, err)
-	}
-	if _, err := h.Start(ctx, "x", "t1", driver.Command{Argv: []string{"true"}}); err != nil {
-		t.Errorf("start under the lease: %v", err)
-	}
-	if err := h.Release(ctx, "t2"); !errors.As(err, &held) {
-		t.Errorf("release by another: %v", err)
-	}
-	for range 2 {
-		if err := h.Release(ctx, "t1"); err != nil {
-			t.Errorf("release: %v", err)
-		}
-	}
-	if _, err := h.Lease(ctx, "bob", "t2"); err != nil {
-		t.Errorf("take after release: %v", err)
 	}
 }

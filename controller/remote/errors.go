@@ -207,17 +207,59 @@ func (e *SudoError) Error() string {
 	return fmt.Sprintf("cannot run %s on host %s as %s: %s [%s]", e.Command, e.Host, e.User, what, e.Text)
 }
 
-// LeaseHeld means that another controller holds the host's lease.
+// LeaseHeld means that another rollout holds the host's lease.
 type LeaseHeld struct {
 	Host   string
+	Name   string // the host's in the inventory
 	Holder string
 	Token  string
 	Age    time.Duration
 }
 
 func (e *LeaseHeld) Error() string {
-	return fmt.Sprintf("host %s is leased by %s since %s: wait for it, or release its lease (token %s) when that rollout is over",
-		e.Host, e.Holder, e.Age.Round(time.Second), e.Token)
+	return fmt.Sprintf("host %s is leased by %s for %s: wait for it; see ncfleet lease, and when that rollout is over or its controller is lost for good: ncfleet lease --break %s --reason WHY",
+		e.Host, e.Holder, e.Age.Round(time.Second), e.Name)
+}
+
+// Why a controller has no lease (any more).
+const (
+	LeaseStale = "stale" // a later controller came, or the lease was broken
+	LeaseOlder = "older" // it is still that of an earlier controller
+	LeaseGone  = "gone"  // there is none
+)
+
+// LeaseLost means that a command was refused on the host, or a lease was not
+// given, because the caller's token does not count there (any more). Nothing
+// ran.
+type LeaseLost struct {
+	Host   string
+	Reason string // LeaseStale, LeaseOlder or LeaseGone
+	// Holder has the lease now; "" when nobody has.
+	Holder string
+	Token  string
+	Age    time.Duration
+	// How the lease last came or went under this rollout: "taken",
+	// "taken-over", "released" or "broken", by whom, how long ago and why; ""
+	// when the host does not know.
+	How, Who, Why string
+	Ago           time.Duration
+}
+
+func (e *LeaseLost) Error() string {
+	ago := e.Ago.Round(time.Second)
+	switch {
+	case e.Reason == LeaseOlder:
+		return fmt.Sprintf("host %s is still leased to an earlier controller of this rollout, %s, for %s: resume the rollout to take it over", e.Host, e.Holder, e.Age.Round(time.Second))
+	case e.How == "broken":
+		return fmt.Sprintf("the lease of host %s was broken by %s %s ago: %s", e.Host, e.Who, ago, e.Why)
+	case e.Reason == LeaseStale && e.Holder != "":
+		return fmt.Sprintf("another controller has taken over: host %s is leased by %s for %s", e.Host, e.Holder, e.Age.Round(time.Second))
+	case e.Reason == LeaseStale:
+		return fmt.Sprintf("another controller has taken over: host %s was leased by %s until %s ago", e.Host, e.Who, ago)
+	case e.How != "":
+		return fmt.Sprintf("the lease of host %s is gone: it was %s by %s %s ago", e.Host, e.How, e.Who, ago)
+	}
+	return fmt.Sprintf("the lease of host %s is gone, and the host does not know why: was its state folder removed?", e.Host)
 }
 
 // KeyFileError means that a private key or certificate cannot be used.

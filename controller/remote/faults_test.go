@@ -68,15 +68,16 @@ func TestSentCommandIsNeverSentAgain(t *testing.T) {
 func TestStartAfterBrokenConnectionAttaches(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
+	leaseTo(t, s.config)
 	s.dropExec.Store(1)
 	h := newTestPool(t).Host(s.config)
 	ctx := testContext(t)
 	c := driver.Command{Argv: []string{"sh", "-c", "sleep 2; echo done"}}
 	var unknown *OutcomeUnknown
-	if _, err := h.Start(ctx, "r", "t", c); err == nil || !errors.As(err, &unknown) {
+	if _, err := h.Start(ctx, "r", testToken, c); err == nil || !errors.As(err, &unknown) {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := h.Start(ctx, "r", "t", c); err != nil {
+	if _, err := h.Start(ctx, "r", testToken, c); err != nil {
 		t.Fatal(err)
 	}
 	s.dropExec.Store(2)
@@ -149,6 +150,7 @@ func TestRefusedCommandDidNotStart(t *testing.T) {
 
 func TestOutputLimit(t *testing.T) {
 	s := startServer(t)
+	leaseTo(t, s.config)
 	p := NewPool(Limits{Output: 10})
 	defer p.Close()
 	h := p.Host(s.config)
@@ -159,7 +161,7 @@ func TestOutputLimit(t *testing.T) {
 	}
 	expect(t, h, driver.Command{Argv: []string{"printf", "0123456789"}}, "0123456789")
 	ctx := testContext(t)
-	if _, err := h.Start(ctx, "r", "", driver.Command{Argv: []string{"printf", "0123456789abc"}}); err != nil {
+	if _, err := h.Start(ctx, "r", testToken, driver.Command{Argv: []string{"printf", "0123456789abc"}}); err != nil {
 		t.Fatal(err)
 	}
 	state, err := h.Wait(ctx, "r", nil)

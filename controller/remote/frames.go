@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -89,8 +88,8 @@ func (f *frames) state(id string) (driver.RunState, error) {
 	if len(f.lines) == 0 || f.lines[len(f.lines)-1] != "end" {
 		return s, errIncomplete
 	}
-	if f.lines[0] == "held" {
-		return s, readLease(f.lines[1:]).held()
+	if err := refusal(f.lines); err != nil {
+		return s, err
 	}
 	for _, line := range f.lines[:len(f.lines)-1] {
 		key, value, _ := strings.Cut(line, " ")
@@ -127,39 +126,4 @@ func (f *frames) state(id string) (driver.RunState, error) {
 	default:
 		return s, fmt.Errorf("the host's answer makes no sense: phase %q", s.Phase)
 	}
-}
-
-// lease is the text form of a lease: token, holder, time, and "now T".
-type lease struct {
-	token, holder string
-	taken, now    int64
-}
-
-func readLease(lines []string) lease {
-	var l lease
-	for i, line := range lines {
-		now, isNow := strings.CutPrefix(line, "now ")
-		switch {
-		case isNow && i == len(lines)-2:
-			l.now, _ = strconv.ParseInt(now, 10, 64)
-		case i == 0:
-			l.token = line
-		case i == 1:
-			l.holder = line
-		case i == 2:
-			l.taken, _ = strconv.ParseInt(line, 10, 64)
-		}
-	}
-	return l
-}
-
-func (l lease) age() time.Duration {
-	if l.taken == 0 || l.now < l.taken {
-		return 0
-	}
-	return time.Duration(l.now-l.taken) * time.Second
-}
-
-func (l lease) held() *LeaseHeld {
-	return &LeaseHeld{Holder: l.holder, Token: l.token, Age: l.age()}
 }

@@ -30,13 +30,14 @@ func TestScope(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			calls, count, state := filepath.Join(dir, "calls"), filepath.Join(dir, "count"), filepath.Join(dir, "state")
+			leaseTo(t, Config{StateDir: state})
 			write(t, filepath.Join(dir, "systemd-run"), "#!/bin/sh\n"+c.standIn+"\n")
 			os.Chmod(filepath.Join(dir, "systemd-run"), 0o755)
 			const inside = `mount -t tmpfs none /run && mkdir -p /run/systemd/system && script=$1 watch=$2 && shift 2 &&
 				sh -c "$script" sh "$@" && sh -c "$watch" sh "$1" "$2" 10 0 0 99 99`
 			cmd := exec.Command("unshare", "-m", "sh", "-c", inside, "sh",
-				compact(libScript+startScript), compact(libScript+watchScript),
-				state, "r", "token", "MARK", "ncfleet-r", "echo x >>"+quote(count)+"; cat; sleep 1; exit 4", compact(keeperScript), "99", "2")
+				compact(libScript+fenceScript+startScript), compact(libScript+watchScript),
+				state, "r", testToken, "MARK", "ncfleet-r", "echo x >>"+quote(count)+"; cat; sleep 1; exit 4", compact(keeperScript), "99", "2")
 			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "CALLS="+calls)
 			cmd.Stdin = strings.NewReader("for people\nMARK\nin")
 			out, err := cmd.Output()

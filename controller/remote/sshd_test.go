@@ -69,6 +69,18 @@ func write(t testing.TB, file, text string) {
 	}
 }
 
+// testToken is what the hosts of most tests are leased under.
+const testToken = "r 1 n"
+
+// leaseTo puts a lease under testToken where a host keeps it.
+func leaseTo(t testing.TB, c Config) {
+	t.Helper()
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(c.StateDir, "lease"), testToken+"\ntest\n1\n")
+}
+
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

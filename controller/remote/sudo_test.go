@@ -57,6 +57,7 @@ func TestSudo(t *testing.T) {
 	t.Parallel()
 	name, allow := account(t)
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	s.config.User, s.config.Sudo, s.config.SudoPassword = name, SudoAuto, nil
 	host := func(password func() (string, error)) *Host {
 		c := s.config
@@ -135,7 +136,7 @@ func checkSecrets(t *testing.T, h *Host, allow func(...string)) {
 	}
 	checkNoSecret(mustRun(t, h, list).Stdout)
 	ctx := testContext(t)
-	if _, err := h.Start(ctx, "list", "", list); err != nil {
+	if _, err := h.Start(ctx, "list", testToken, list); err != nil {
 		t.Fatal(err)
 	}
 	state, err := h.Wait(ctx, "list", nil)
@@ -193,7 +194,7 @@ func checkUsers(t *testing.T, h *Host, login string) {
 		want := c.want + "\nx\nin"
 		expect(t, h, cmd, want)
 		expect(t, h, driver.Command{Argv: []string{"id", "-un"}, User: c.user}, c.want+"\n")
-		if _, err := h.Start(ctx, c.id, "", cmd); err != nil {
+		if _, err := h.Start(ctx, c.id, testToken, cmd); err != nil {
 			t.Fatal(err)
 		}
 		state, err := h.Wait(ctx, c.id, nil)
@@ -209,6 +210,7 @@ func TestRootBecomesUsers(t *testing.T) {
 		t.Skip("only root becomes others")
 	}
 	s := startSSHD(t)
+	leaseTo(t, s.config)
 	s.config.Sudo = SudoAuto
 	h := s.connect(t)
 	checkUsers(t, h, "root")
@@ -243,10 +245,10 @@ func TestRootBecomesUsers(t *testing.T) {
 	t.Run("abort", func(t *testing.T) {
 		ctx := testContext(t)
 		// The user switch ends first and leaves its children alone.
-		if _, err := h.Start(ctx, "abort", "", driver.Command{Argv: []string{"sh", "-c", "trap '' TERM; sleep 61 & echo $!; sleep 62"}, User: "nobody"}); err != nil {
+		if _, err := h.Start(ctx, "abort", testToken, driver.Command{Argv: []string{"sh", "-c", "trap '' TERM; sleep 61 & echo $!; sleep 62"}, User: "nobody"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Abort(ctx, "abort"); err != nil {
+		if err := h.Abort(ctx, "abort", testToken); err != nil {
 			t.Fatal(err)
 		}
 		state, err := h.Look(ctx, "abort")

@@ -29,6 +29,9 @@ type UploadRequest struct {
 	// SHA256 in hexadecimal is checked on the host before the file takes its
 	// place; empty means that it and Size are taken from the content first.
 	SHA256 string
+	// Token, when set, is checked on the host before anything is written and
+	// again before the file takes its place; only root may look at the lease.
+	Token string
 	// Open returns the content; it may be called more than once.
 	Open func() (io.ReadCloser, error)
 }
@@ -58,6 +61,15 @@ func (h *Host) Upload(ctx context.Context, r UploadRequest) error {
 	if !sha256Hex.MatchString(r.SHA256) {
 		return fail(fmt.Errorf("%q is not a SHA-256 in hexadecimal", r.SHA256))
 	}
+	if r.Token != "" {
+		if err := checkToken(r.Token); err != nil {
+			return fail(err)
+		}
+		if r.User != "root" {
+			return fail(fmt.Errorf("under a lease only root writes files, not %q", r.User))
+		}
+		r.User = h.config.root()
+	}
 	const tries = 3
 	for try := 1; ; try++ {
 		err := h.uploadOnce(ctx, &r)
@@ -86,32 +98,42 @@ func (r *UploadRequest) measure() error {
 func (h *Host) uploadOnce(ctx context.Context, r *UploadRequest) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	argv := []string{"sh", "-c", compact(uploadScript), "ncfleet", r.Path, r.SHA256,
-		strconv.FormatInt(r.Size, 10), strconv.FormatUint(uint64(r.Mode&0o7777), 8)}
+	argv := []string{"sh", "-c", compact(libScript + fenceScript + uploadScript), "ncfleet", h.config.stateDir(), "x", r.Path, r.SHA256,
+		strconv.FormatInt(r.Size, 10), strconv.FormatUint(uint64(r.Mode&0o7777), 8), r.Token}
 	answer, said := io.Pipe()
 	content := &lazyContent{open: r.Open, wanted: make(chan struct{}), never: ctx.Done()}
-	verdict := make(chan string, 1)
+	const longest = 100 // lines of an answer
+	verdict := make(chan []string, 1)
 	go func() {
-		last := ""
+		var said []string
 		lines := bufio.NewScanner(answer)
-		for lines.Scan() {
-			if last = lines.Text(); last == "want" {
+		for lines.Scan() && len(said) < longest {
+			if lines.Text() == "want" {
 				content.start()
+				continue
 			}
+			said = append(said, lines.Text())
 		}
 		io.Copy(io.Discard, answer)
-		verdict <- last
+		verdict <- said
 	}()
 	errs := &buffer{limit: peekLimit}
 	exit, err := h.stream(ctx, driver.Command{Argv: argv, User: r.User}, &streams{stdin: content, stdout: said, stderr: errs})
 	stop()
 	said.Close()
-	last := <-verdict
+	lines := <-verdict
 	if openErr := content.close(); openErr != nil {
 		return openErr
 	}
 	if err != nil {
 		return err
+	}
+	if err := h.config.refused(refusal(lines)); err != nil {
+		return err
+	}
+	last := ""
+	if len(lines) > 0 {
+		last = lines[len(lines)-1]
 	}
 	reason, failed := strings.CutPrefix(last, "fail ")
 	switch {

@@ -22,6 +22,8 @@ type Live struct {
 	Requests []rollout.Event
 	// Waits says why nothing starts.
 	Waits []string
+	// Broken are the leases that operators took away.
+	Broken []rollout.Event
 }
 
 // Outcome writes how a rollout stands or ended, for people. id is its name in
@@ -73,6 +75,9 @@ func live(pg *page, s *rollout.State, v rollout.Verdict, o Options) {
 	if l == nil {
 		return
 	}
+	for _, e := range l.Broken {
+		pg.item(2, 17, yellow, "lease broken", fmt.Sprintf("%s by %s: %s", e.Target, e.Who, e.Detail))
+	}
 	for _, e := range l.Requests {
 		pg.item(2, 17, yellow, "noted", asked(e)+"; waits for a controller")
 	}
@@ -103,6 +108,8 @@ func asked(e rollout.Event) string {
 		words[0] = "approve"
 	case rollout.EventRollback:
 		words[0] = "rollback"
+	case rollout.EventLeaseBroken:
+		words[0] = "broken lease of"
 	default: // no other is asked for
 	}
 	if e.Wave != "" {

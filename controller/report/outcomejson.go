@@ -22,6 +22,8 @@ type outcomeView struct {
 	Blocked       []blockedView      `json:"blocked"`
 	Idle          []string           `json:"idle"`
 	ClosedSeconds map[string]float64 `json:"closed_seconds"`
+	// Leases that operators took away; the target of each is a host.
+	LeasesBroken []requestView `json:"leases_broken,omitempty"`
 	// Of a rollout that has not ended: whether a controller carries it on, what
 	// was asked and waits for one, and why nothing starts.
 	Controller string        `json:"controller,omitempty"`
@@ -91,6 +93,9 @@ func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdi
 func (v *outcomeView) live(l *Live, verdict rollout.Verdict) {
 	if l == nil {
 		return
+	}
+	for _, e := range l.Broken {
+		v.LeasesBroken = append(v.LeasesBroken, requestView{Kind: string(e.Kind), Target: e.Target, Who: e.Who, Detail: e.Detail})
 	}
 	for _, e := range l.Requests {
 		v.Requests = append(v.Requests, requestView{Kind: string(e.Kind), Target: e.Target, Wave: e.Wave, Who: e.Who, Detail: e.Detail})

@@ -295,12 +295,14 @@ func TestOutcomeOfALiveRollout(t *testing.T) {
 	if err := s.Apply(rollout.Event{Seq: 1, Kind: rollout.EventStarted, Digest: "d", At: time.Date(2026, 11, 23, 2, 14, 0, 123456789, time.UTC)}); err != nil {
 		t.Fatal(err)
 	}
-	live := &Live{Requests: []rollout.Event{{Kind: rollout.EventAborted, Who: "anna@control", Detail: "wrong week"}}, Waits: []string{"something"}}
+	live := &Live{Requests: []rollout.Event{{Kind: rollout.EventAborted, Who: "anna@control", Detail: "wrong week"}}, Waits: []string{"something"},
+		Broken: []rollout.Event{{Kind: rollout.EventLeaseBroken, Target: "cloud-01", Who: "anna@control", Detail: "stolen"}}}
 	var b, j bytes.Buffer
 	if err := Outcome(&b, "id", s, "", Options{Live: live, Width: 120}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"noted          abort by anna@control: wrong week; waits for a controller", "NONE RUNS", "Go on with: ncfleet resume", "waits          something"} {
+	for _, want := range []string{"noted          abort by anna@control: wrong week; waits for a controller", "NONE RUNS", "Go on with: ncfleet resume", "waits          something",
+		"lease broken   cloud-01 by anna@control: stolen"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
@@ -308,7 +310,8 @@ func TestOutcomeOfALiveRollout(t *testing.T) {
 	if err := OutcomeJSON(&j, "id", s, "", live); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"controller":"none"`, `"requests":[{"kind":"aborted","who":"anna@control","detail":"wrong week"}]`, `"began":"2026-11-23T02:14:00Z"`} {
+	for _, want := range []string{`"controller":"none"`, `"requests":[{"kind":"aborted","who":"anna@control","detail":"wrong week"}]`,
+		`"leases_broken":[{"kind":"lease_broken","target":"cloud-01","who":"anna@control","detail":"stolen"}]`, `"began":"2026-11-23T02:14:00Z"`} {
 		if !strings.Contains(j.String(), want) {
 			t.Errorf("no %s in %s", want, j.String())
 		}

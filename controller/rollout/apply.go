@@ -58,7 +58,7 @@ func (s *State) apply(e Event) {
 		s.haltFor(e.Detail, e)
 	case EventEnded:
 		s.Ended = Verdict(e.Detail)
-	case EventAttached:
+	case EventAttached, EventLeaseBroken:
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *State) check(e Event) error {
 		return nil
 	case EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused, EventStepNever:
 		return s.checkStep(e)
-	case EventPaused, EventResumed, EventAborted, EventHalted, EventAttached:
+	case EventPaused, EventResumed, EventAborted, EventHalted, EventAttached, EventLeaseBroken:
 		return nil
 	case EventApproved:
 		return s.mayApprove(e)
@@ -138,6 +138,8 @@ func (s *State) Allows(e Event) error {
 		return s.mayApprove(e)
 	case EventRollback:
 		return s.mayRollback(e)
+	case EventLeaseBroken:
+		return nil
 	case EventStarted, EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused,
 		EventStepNever, EventHoldExpired, EventHalted, EventEnded, EventAttached:
 	}

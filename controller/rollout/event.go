@@ -29,7 +29,10 @@ const (
 	EventApproved    EventKind = "approved"        // Who, Wave or Target
 	EventRollback    EventKind = "rollback_asked"  // Who, Target, Detail
 	EventEnded       EventKind = "rollout_ended"   // Detail is the verdict
-	EventAttached    EventKind = "controller_came" // Who: a controller took over; for people
+	EventAttached    EventKind = "controller_came" // Who: a controller took over; its Seq is that controller's epoch
+	// EventLeaseBroken tells that an operator took a host's lease from whoever
+	// had it. It changes nothing here: the host refuses what must not go on.
+	EventLeaseBroken EventKind = "lease_broken" // Who, Target (the host), Detail (why, and whose it was)
 )
 
 // Event is one thing that happened. Events are only ever appended.

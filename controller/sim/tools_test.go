@@ -162,7 +162,11 @@ func TestFarmAnswersFromMemory(t *testing.T) {
 func TestDetachedRunEndsWithTheFleet(t *testing.T) {
 	f, inv := start(t, Options{Hosts: 1})
 	r := connect(t, &inv.Hosts[0])
-	s, err := r.Start(testContext(t), "test/long", "", driver.Command{Argv: []string{"sleep", "600"}, User: "root"})
+	const token = "test 1 n"
+	if _, err := r.Lease(testContext(t), "test", token); err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Start(testContext(t), "test/long", token, driver.Command{Argv: []string{"sleep", "600"}, User: "root"})
 	if err != nil || s.Phase != driver.RunRunning {
 		t.Fatalf("%+v %v", s, err)
 	}

@@ -17,17 +17,18 @@ ended() {
 }
 
 # forget_runs removes run folders of rollouts that did nothing here since and
-# do not hold the lease: nobody will ask what became of their steps.
+# do not hold the lease: nobody will ask what became of their steps. The first
+# word of a token is the rollout.
 forget_runs() {
 	aged "$STATE/runs" >"$SITE/aged"
 	[ -s "$SITE/aged" ] || return 0
 	{
 		head -n 1 "$STATE/lease"
 		aged "$STATE/runs" ! | while IFS= read -r r; do head -n 1 "$r/token"; done
-	} >"$SITE/young" 2>/dev/null
+	} 2>/dev/null | sed 's/ .*//' >"$SITE/young"
 	while IFS= read -r r; do
 		t=$(head -n 1 "$r/token" 2>/dev/null)
-		if [ -n "$t" ] && grep -q -x -F -e "$t" "$SITE/young"; then continue; fi
+		if [ -n "$t" ] && grep -q -x -F -e "${t%% *}" "$SITE/young"; then continue; fi
 		if ended "$r"; then rm -rf "$r"; fi
 	done <"$SITE/aged"
 }

@@ -1,7 +1,8 @@
-# usage: STATE RUN GRACE
+# usage: STATE RUN GRACE TOKEN
 # Ends the command of a run and everything it started in its group, session or
 # descent: TERM, and after GRACE seconds KILL. The keeper stays and tells the end.
 grace=$1
+guard "$2"
 look
 if [ "$phase" = never ]; then fail "no such run: $run"; fi
 if [ "$phase" != running ]; then

@@ -1,4 +1,5 @@
-# usage: STATE RUN
+# usage: STATE RUN TOKEN
+guard "$1"
 look
 [ "$phase" != running ] || fail "the run goes on: $run"
 [ "$phase" = never ] || rm -rf "$run" || fail "cannot remove $run"

@@ -1,46 +1,76 @@
-# usage: STATE x take|release|look TOKEN HOLDER
-# The lease is one file with token, holder and time; a link is made or not
-# made at once, contents included.
-verb=$1 token=$2 holder=$3
-lease=$state/lease
+# usage: STATE x take|release|look|break TOKEN WHO REASON
+# For break the token is the one whose lease is broken.
+verb=$1 token=$2 who=$3 reason=${4:-}
 show() {
-	printf '%s\n' "$1"
-	[ ! -e "$lease" ] || cat "$lease"
-	printf 'now %s\nend\n' "$(date +%s)"
+	[ "$verb" = look ] || unlock
+	tell "$1"
 	exit 0
 }
-mkdir -p "$state" 2>/dev/null || fail "cannot create the state folder $state"
-first "$lease"
-case $verb in
-take)
-	if [ -e "$lease" ]; then
-		if [ "$v" = "$token" ]; then show yours; fi
-		show held
-	fi
-	tmp=$state/lease.tmp.$$
-	printf '%s\n%s\n%s\n' "$token" "$holder" "$(date +%s)" >"$tmp" || {
-		rm -f "$tmp"
-		fail "cannot write $tmp: is the disk full?"
-	}
-	if ln "$tmp" "$lease" 2>/dev/null; then
-		rm -f "$tmp"
-		show yours
-	fi
-	rm -f "$tmp"
-	first "$lease"
-	if [ "$v" = "$token" ]; then show yours; fi
-	[ -e "$lease" ] || fail "cannot create $lease"
-	show held
-	;;
-release)
-	[ -e "$lease" ] || show free
-	[ "$v" = "$token" ] || show held
+
+# prune: fences that nobody touched for 60 days go, and all but the newest 200.
+prune() {
+	find "$state/fences/." -type f -mtime +60 -exec rm -f {} \; 2>/dev/null
+	ls -t "$state/fences" | tail -n +201 | while IFS= read -r f; do rm -f "$state/fences/$f"; done
+}
+
+take() {
+	verdict "$token"
+	case $refused in
+	'') show yours ;;
+	gone) how=taken ;;
+	older) how=taken-over ;;
+	*) show "$refused" ;;
+	esac
+	# The fence goes first: between the two neither controller may write.
+	raise "$how" "$who" ''
+	printf '%s\n%s\n%s\n' "$token" "$who" "$(date +%s)" >"$lease.tmp" &&
+		mv -f "$lease.tmp" "$lease" || fail "cannot write $lease: is the disk full?"
+	prune
+	show yours
+}
+
+# release: what an earlier controller of this rollout took is given back, too;
+# what another rollout holds is none of ours.
+release() {
+	verdict "$token"
+	case $refused in
+	'' | older) ;;
+	stale) show stale ;;
+	*) show free ;;
+	esac
+	raise released "$(sed -n 2p "$lease")" ''
 	rm -f "$lease" || fail "cannot remove $lease"
 	show free
-	;;
+}
+
+# The epoch is nobody's then: only a controller that comes later may take it.
+break_lease() {
+	first "$lease"
+	[ -n "$v" ] || show free
+	[ "$v" = "$token" ] || show held
+	parts "$token"
+	fence
+	[ "$f_epoch" -le "$epoch" ] || epoch=$f_epoch
+	nonce=-
+	raise broken "$who" "$reason"
+	rm -f "$lease" || fail "cannot remove $lease"
+	show free
+}
+
+case $verb in
 look)
-	[ -e "$lease" ] || show free
+	first "$lease"
+	[ -n "$v" ] || show free
 	show held
+	;;
+take | release | break)
+	mkdir -p "$state/fences" 2>/dev/null || fail "cannot create the state folder $state/fences"
+	lock
+	case $verb in
+	take) take ;;
+	release) release ;;
+	break) break_lease ;;
+	esac
 	;;
 *) fail "unknown verb $verb" ;;
 esac

@@ -8,9 +8,6 @@ state=$1
 run=$state/runs/$2
 shift 2
 
-# The watchdog of a closed site listens for this: it changes at each call.
-[ ! -d "$state" ] || { printf '%s\n' "$$" >"$state/heard"; } 2>/dev/null
-
 fail() {
 	printf 'fail %s\nend\n' "$*"
 	exit 0

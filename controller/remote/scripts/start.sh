@@ -2,15 +2,7 @@
 # people, MARK, and SIZE bytes for the command to read.
 token=$1 mark=$2 unit=$3 line=$4 keeper=$5 oo=0 oe=0 mo=$6 me=$6 bytes=$7
 mkdir -p "$state/runs" 2>/dev/null || fail "cannot create the state folder $state/runs"
-if [ -e "$state/lease" ]; then
-	first "$state/lease"
-	if [ "$v" != "$token" ]; then
-		printf 'held\n'
-		cat "$state/lease"
-		printf 'now %s\nend\n' "$(date +%s)"
-		exit 0
-	fi
-fi
+guard "$token"
 # attach answers with the run as another start claimed it; false when that one
 # gave up meanwhile.
 attach() {
@@ -67,12 +59,23 @@ launch='if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] &&
 command -v systemd-run >/dev/null 2>&1; then
 systemd-run --scope --quiet --unit="$2" setsid sh "$1/keeper" "$1"; fi
 exec sh "$1/keeper" "$1"'
+# Whoever takes the lease over from here on finds the run claimed; one that was
+# passed by while it read or wrote starts nothing.
+lock
+verdict "$token"
+if [ -n "$refused" ]; then
+	unlock
+	give_up
+	tell "$refused"
+	exit 0
+fi
 if command -v setsid >/dev/null 2>&1; then
 	setsid sh -c "$launch" sh "$run" "$unit" </dev/null >/dev/null 2>&1 &
 else
 	trap '' HUP
 	sh "$run/keeper" "$run" </dev/null >/dev/null 2>&1 &
 fi
+unlock
 begun || detail=
 look
 report

@@ -1,10 +1,8 @@
-# usage: PATH SUM SIZE MODE
-# Says have or want, then reads the file from stdin, checks and renames it.
-set -u
+# usage: STATE x PATH SUM SIZE MODE TOKEN
+# Says have or want, then reads the file from stdin, checks and renames it. With
+# a token nothing takes its place but under the token's lease.
 umask 022
-LC_ALL=C
-export LC_ALL
-path=$1 want=$2 size=$3 mode=$4
+path=$1 want=$2 size=$3 mode=$4 token=$5
 fail() {
 	[ -z "${tmp:-}" ] || rm -f "$tmp"
 	printf 'fail %s\n' "$*"
@@ -22,6 +20,7 @@ sum() {
 	fi
 	s=${s%% *}
 }
+[ -z "$token" ] || guard "$token"
 if [ -d "$path" ]; then fail "$path is a folder"; fi
 dir=${path%/*}
 [ -n "$dir" ] || dir=/
@@ -48,6 +47,16 @@ got=$(($(wc -c <"$tmp")))
 sum "$tmp"
 [ "$s" = "$want" ] || fail "its sha256 is $s instead of $want"
 chmod "$mode" "$tmp" || fail "cannot set mode $mode on $tmp"
+if [ -n "$token" ]; then
+	lock
+	verdict "$token"
+	if [ -n "$refused" ]; then
+		unlock
+		tell "$refused"
+		exit 0
+	fi
+fi
 mv -f "$tmp" "$path" || fail "cannot rename $tmp to $path"
 trap - EXIT
+[ -z "$token" ] || unlock
 printf 'done\n'
