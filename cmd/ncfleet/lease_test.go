@@ -121,7 +121,6 @@ func TestStaleControllerCannotWrite(t *testing.T) {
 					t.Errorf("the stale controller journaled %s %s: %s", e.Kind, e.Step, e.Detail)
 				}
 			}
-			// With its own journal it stays behind, as long as that one's epoch is lower.
 			f.want(exitOK, []string{"lease"}, "cloud-01 free", "cloud-02 free")
 		})
 	}
