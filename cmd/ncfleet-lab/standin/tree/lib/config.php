@@ -84,7 +84,11 @@ final class Config
         $this->values = $values;
     }
 
-    /** In place and under a lock, as Nextcloud does it. */
+    /**
+     * In place and under a lock, as Nextcloud does it. Nextcloud empties the
+     * file first, so that a kill may leave nothing; here the new text goes over
+     * the old in one write, and what is too long is cut off afterwards.
+     */
     private function write(array $values): void
     {
         $text = "<?php\n\$CONFIG = " . var_export($values, true) . ";\n";
@@ -101,8 +105,8 @@ final class Config
         if (!flock($h, LOCK_EX)) {
             throw new Failure('Could not acquire an exclusive lock on the config file ' . $this->file());
         }
-        ftruncate($h, 0);
-        fwrite($h, $text);
+        fwrite($h, str_pad($text, (int)fstat($h)['size'], "\n"));
+        ftruncate($h, strlen($text));
         fflush($h);
         flock($h, LOCK_UN);
         fclose($h);
