@@ -199,20 +199,26 @@ func sources(t *testing.T) string {
 	return dir
 }
 
+func (s *site) freePort() int {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	s.ok(err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
 // server is php -S over a site's tree.
 type server struct {
 	*site
 	url string
 }
 
-// serve starts the site's web; options are of php. It ends with the test.
+// serve starts the site's web, without opcache unless the options of php say
+// otherwise. It ends with the test.
 func (s *site) serve(options ...string) *server {
 	s.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	s.ok(err)
-	address := l.Addr().String()
-	l.Close()
-	c := s.php(append(options, "-S", address, "-t", s.tree)...)
+	address := "127.0.0.1:" + strconv.Itoa(s.freePort())
+	c := s.php(append(append([]string{"-d", "opcache.enable=0"}, options...), "-S", address, "-t", s.tree)...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	said, err := c.StderrPipe()
 	s.ok(err)

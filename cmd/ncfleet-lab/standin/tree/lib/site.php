@@ -77,8 +77,9 @@ final class Site
             throw new Failure('[0]: Downgrading is not supported and is likely to cause unpredictable issues (from '
                 . $this->installedVersion() . ' to ' . $this->codeVersion() . ')', 'OCP\HintException');
         }
-        $apps = new Apps($this);
-        return $order > 0 || $apps->pending() !== [];
+        // Asked in either case: without a database nothing works.
+        $pending = (new Apps($this))->pending();
+        return $order > 0 || $pending !== [];
     }
 
     public function status(): array
