@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -293,4 +295,17 @@ func TestStoreAfterKill(t *testing.T) {
 	if strings.Contains(s.dump(), "standin_disabled") {
 		t.Error("the list of disabled apps was left behind")
 	}
+}
+
+// TestFirstVisits lets several requests be the first of a user: php -S with
+// workers serves them side by side.
+func TestFirstVisits(t *testing.T) {
+	s := installed(t, "28.0.2")
+	t.Setenv("PHP_CLI_SERVER_WORKERS", "4")
+	w := s.serve()
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() { w.code(201, "PUT", files+strconv.Itoa(i)+".txt", "x") })
+	}
+	wait.Wait()
 }

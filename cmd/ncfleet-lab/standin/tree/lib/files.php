@@ -27,17 +27,28 @@ final class Files
         if (!is_dir($dir) && !@mkdir($dir, 0755, true) && !is_dir($dir)) {
             throw new Failure("cannot make $dir");
         }
-        $db = $this->site->db();
-        $row = $db->row('SELECT numeric_id FROM *PREFIX*storages WHERE id = ?', ['home::' . $this->user]);
-        if ($row === null || $this->row('files') === null) {
-            $db->transaction(function () use ($db): void {
-                if ($db->row('SELECT numeric_id FROM *PREFIX*storages WHERE id = ?', ['home::' . $this->user]) === null) {
-                    $db->run('INSERT INTO *PREFIX*storages (id) VALUES (?)', ['home::' . $this->user]);
-                }
-                foreach (['', 'files'] as $path) {
-                    $this->row($path) ?? $this->put($path, true, 0);
-                }
-            });
+        $row = $this->site->db()->row('SELECT numeric_id FROM *PREFIX*storages WHERE id = ?', ['home::' . $this->user]);
+        if ($row !== null && $this->row('files') !== null) {
+            return;
+        }
+        try {
+            $this->site->db()->transaction(fn () => $this->addRoots($row === null));
+        } catch (Failure $e) {
+            // Another request may have been the first.
+            $this->storage = null;
+            if ($this->row('files') === null) {
+                throw $e;
+            }
+        }
+    }
+
+    private function addRoots(bool $storage): void
+    {
+        if ($storage) {
+            $this->site->db()->run('INSERT INTO *PREFIX*storages (id) VALUES (?)', ['home::' . $this->user]);
+        }
+        foreach (['', 'files'] as $path) {
+            $this->row($path) ?? $this->put($path, true, 0);
         }
     }
 

@@ -16,8 +16,8 @@ final class Users
 
     public function add(string $uid, string $password, string $name): void
     {
-        if (!preg_match('/^[A-Za-z0-9_.@\'-]{1,64}$/', $uid) || $uid[0] === '.') {
-            throw new Failure('Only the following characters are allowed in an Login: "a-z", "A-Z", "0-9", spaces and "_.@-\'"');
+        if (!preg_match('/^[A-Za-z0-9_.@-]{1,64}$/', $uid) || $uid[0] === '.') {
+            throw new Failure('Only the following characters are allowed in a login: a-z, A-Z, 0-9 and _.@-');
         }
         $db = $this->site->db();
         $db->run('INSERT INTO *PREFIX*users (uid, displayname, password) VALUES (?, ?, ?)', [$uid, $name, password_hash($password, PASSWORD_DEFAULT)]);
