@@ -86,7 +86,7 @@ func TestHostScripts(t *testing.T) {
 	n := h.nextcloud()
 	v29, v30, from := nextcloud.Version{29, 0, 1, 0}, nextcloud.Version{30, 0, 4, 0}, nextcloud.Version{28, 0, 2, 0}
 	h.stage(n, "29.0.1")
-	r := h.goes(n.Close())
+	r := h.goes(n.Close(0))
 	if r.Values["seen"] != "closed" {
 		t.Errorf("close.sh saw %q", r.Values["seen"])
 	}
@@ -122,7 +122,7 @@ func TestHostScripts(t *testing.T) {
 // gate opens the private door, does what an inspection does and closes it.
 func (h *host) gate(n nextcloud.Site) {
 	h.t.Helper()
-	close := n.Close().Args
+	close := n.Close(0).Args
 	c := h.script(nextcloud.Gate(close, nextcloud.Door{Port: h.freePort(), Seconds: 120, Checks: true, Probe: "ncfleet-probe-x"}),
 		"NCFLEET_DOOR=token", "OC_PASS="+password, "TMPDIR="+h.dir)
 	out, err := c.StdoutPipe()
@@ -210,7 +210,7 @@ func TestSwapBack(t *testing.T) {
 	to, from := nextcloud.Version{29, 0, 1, 0}, nextcloud.Version{28, 0, 2, 0}
 	h.set("standin_fail_app", "text")
 	h.stage(n, "29.0.1")
-	h.goes(n.Close())
+	h.goes(n.Close(0))
 	saved, before := readText(t, h.data+"/owncloud.db"), h.dump()
 	a := run(h.script(n.Hop(to, n.Kept(from))))
 	if a.exit == 0 || !strings.Contains(a.stdout, "Database error when running migration") {
