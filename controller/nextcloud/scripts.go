@@ -5,8 +5,10 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // The host scripts are plain POSIX sh. Each is read whole from standard input
@@ -122,7 +124,9 @@ func ScriptNames() []string {
 }
 
 // ScriptDigests maps each host script to the SHA-256 of its text, in hex.
-func ScriptDigests() map[string]string {
+func ScriptDigests() map[string]string { return maps.Clone(scriptDigests()) }
+
+var scriptDigests = sync.OnceValue(func() map[string]string {
 	out := make(map[string]string, len(scriptParts))
 	for _, n := range ScriptNames() {
 		text, err := ScriptText(n)
@@ -133,4 +137,4 @@ func ScriptDigests() map[string]string {
 		out[n] = hex.EncodeToString(sum[:])
 	}
 	return out
-}
+})
