@@ -57,7 +57,8 @@ var (
 	ErrFenced = errors.New("this controller may not change the hosts any more")
 )
 
-// requestEvery is how often operators' requests are looked for.
+// requestEvery is how often operators' requests are looked for where the
+// configuration does not say.
 const requestEvery = 500 * time.Millisecond
 
 // leaveLimit bounds how long Run waits for its workers when it leaves early.
@@ -73,6 +74,9 @@ type Config struct {
 	Window    *time.Location // the window's zone; nil is UTC
 	Who       string         // "user@machine", for the journal
 	Now       func() time.Time
+	// RequestEvery is how often operators' requests are looked for; 0 is half
+	// a second.
+	RequestEvery time.Duration
 }
 
 // Controller carries out one rollout.
@@ -100,6 +104,9 @@ func New(c Config) (*Controller, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.RequestEvery <= 0 {
+		c.RequestEvery = requestEvery
+	}
 	return &Controller{Config: c, state: s, results: make(chan result)}, nil
 }
 
@@ -112,7 +119,7 @@ func (c *Controller) State() *rollout.State { return c.state }
 func (c *Controller) Run(ctx context.Context, drain <-chan struct{}) (rollout.Verdict, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer c.leave(cancel)
-	ask := time.NewTicker(requestEvery)
+	ask := time.NewTicker(c.RequestEvery)
 	defer ask.Stop()
 	if err := c.replay(ctx); err != nil {
 		return "", err
