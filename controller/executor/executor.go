@@ -187,8 +187,10 @@ func (w *work) perform(ctx context.Context) Outcome {
 		// Archives are removed here: not while another target sends one.
 		defer w.lock("files of " + s.Host)()
 		return w.script(ctx)
-	case plan.KindHold, plan.KindOpen, plan.KindApps, plan.KindRelease:
+	case plan.KindHold, plan.KindApps, plan.KindRelease:
 		return w.script(ctx)
+	case plan.KindOpen:
+		return w.letIn(ctx)
 	case plan.KindHop:
 		return w.hop(ctx)
 	case plan.KindClose:

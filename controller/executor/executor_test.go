@@ -304,6 +304,10 @@ func TestOutside(t *testing.T) {
 	if o := b.want(plan.KindClose, Succeeded, ""); o.Evidence["seen_from_outside"] != "closed" {
 		t.Errorf("evidence %v", o.Evidence)
 	}
+	closed = false
+	if o := b.want(plan.KindOpen, Succeeded, ""); o.Evidence["seen_from_outside"] != "not in maintenance mode" {
+		t.Errorf("evidence %v", o.Evidence)
+	}
 }
 
 // TestRootRunsShellsOnly: one rule for sh is all that sudoers needs.

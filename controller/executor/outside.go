@@ -119,6 +119,40 @@ func (w *work) closeDoor(ctx context.Context) Outcome {
 	}
 }
 
+// letIn opens the site and, where it can be seen from here, sees it open: after
+// a rollback no other step looks, and a site that stays closed must be told of.
+func (w *work) letIn(ctx context.Context) Outcome {
+	o := w.script(ctx)
+	site := w.publicURL()
+	if o.Status != Succeeded || site == "" {
+		return o
+	}
+	limit := time.Now().Add(outsideWait)
+	for {
+		_, body, err := w.fetch(ctx, site, "status.php")
+		if err != nil {
+			o.Evidence["seen_from_outside"] = "not reachable from here: " + err.Error()
+			return o
+		}
+		s, err := nextcloud.ParseStatus(body)
+		if err != nil || !s.Maintenance {
+			o.Evidence["seen_from_outside"] = "not in maintenance mode" // what else is wrong is for verify to say
+			return o
+		}
+		select {
+		case <-time.After(outsideStep):
+		case <-ctx.Done():
+			return w.failed(site, ctx.Err())
+		}
+		if time.Now().After(limit) {
+			delete(o.Evidence, "opened_at")
+			o.Status = Failed
+			o.Detail = fmt.Sprintf("%s still keeps users out, seen from here %s after it was opened on %s: is there another web host or a cache before it?", site, outsideWait, w.step.Host)
+			return o
+		}
+	}
+}
+
 // publicURL is the URL at which the plan looks at this instance from outside.
 func (w *work) publicURL() string {
 	for _, s := range w.target.Steps {
