@@ -16,11 +16,14 @@ import (
 // driverTries bounds how often a driver is asked again after a retryable error.
 const driverTries = 4
 
+// request names the snapshot. Where a host is a target beside its instances,
+// "HOST/INSTANCE" names the instance's own snapshot: the one that the host's
+// target takes of it is older, and must never pass for it.
 func (w *work) request() driver.SnapshotRequest {
 	subject := w.target.SubjectOf(w.step.Instance)
 	key := w.memory.Rollout + "/" + w.target.Name
 	if w.step.Instance != "" && w.step.Instance != w.target.Instance {
-		key += "/" + w.step.Instance
+		key += "/system/" + w.step.Instance
 	}
 	return driver.SnapshotRequest{Key: key, Subject: subject}
 }
