@@ -184,9 +184,33 @@ func (s *State) mayRollback(e Event) error {
 		if !m.undoBegun() && !m.restores() {
 			return fmt.Errorf("%s cannot be rolled back: its plan took no snapshot that could be put back", e.Target)
 		}
+		if o := s.builtOn(m); o != "" && m.restores() {
+			return fmt.Errorf("%s cannot be rolled back before %s: its snapshots are older and would take %s back unasked; roll back %s first", e.Target, o, o, o)
+		}
 		return s.hostFree(m)
 	}
 	return fmt.Errorf("%s cannot be rolled back: it is in the unknown state %q", e.Target, t.Status)
+}
+
+// builtOn names a target that was changed after this one, a host whose
+// snapshots hold it too, and that still stands so; "" when there is none.
+func (s *State) builtOn(host member) string {
+	if host.plan.Instance != "" {
+		return ""
+	}
+	for _, wave := range s.waves {
+		for _, o := range wave {
+			if o.plan.Host != host.plan.Host || o.plan.Name == host.plan.Name || o.state.Status == RolledBack {
+				continue
+			}
+			for _, st := range o.plan.Steps {
+				if _, begun := o.state.Begun[st.ID]; begun && st.Changes {
+					return o.plan.Name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // hostFree refuses to set a settled target in motion while another one of its

@@ -185,3 +185,24 @@ func TestPlansThatNoRuleCouldKeep(t *testing.T) {
 		t.Errorf("the plan that was spoiled: %v", err)
 	}
 }
+
+// TestRollbackOfAHostAfterItsInstances: the host's snapshots hold its instances
+// as they were before their own upgrades; putting them back would take these
+// back, and what users wrote since, without anybody having asked for it.
+func TestRollbackOfAHostAfterItsInstances(t *testing.T) {
+	p := twoInstances()
+	inst := testTarget("w", "nc1")
+	inst.Host = "duo"
+	p.Waves[0].Targets = append(p.Waves[0].Targets, inst)
+	r := newRun(t, p)
+	r.finish()
+	back := Event{Kind: EventRollback, Target: "duo", Who: "anna"}
+	if err := r.s.Allows(back); err == nil {
+		t.Error("the host is rolled back beneath its upgraded instance")
+	}
+	r.event(Event{Kind: EventRollback, Target: "nc1", Who: "anna"})
+	r.finish()
+	if err := r.s.Allows(back); err != nil {
+		t.Errorf("the instance was rolled back first: %v", err)
+	}
+}

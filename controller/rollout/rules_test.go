@@ -73,6 +73,7 @@ var rules = []struct{ rule, test string }{
 	{"a rollback after opening closes first", "TestRollbackOfUpgradedClosesFirst"},
 	{"a rollback goes on where it failed, as another attempt", "TestRollbackGoesOnWhereItFailed"},
 	{"a rollback needs a snapshot to put back", "TestRollbackNeedsASnapshot"},
+	{"a host is not rolled back beneath an instance that was changed after it", "TestRollbackOfAHostAfterItsInstances"},
 	{"an operator may accept a failure after opening", "TestOperatorAcceptsFailedVerify"},
 	{"an approved target goes on after the end", "TestApproveAfterTheEndGoesOn"},
 	{"a target whose rollback was begun cannot be approved", "TestApproveAfterUndoIsRefused"},
