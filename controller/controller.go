@@ -68,6 +68,7 @@ const leaveLimit = 3 * time.Second
 type Config struct {
 	ID        string // of the rollout, as in the journal
 	Plan      *plan.Plan
+	Digest    string // of the plan, where it was computed already; else ""
 	Journal   Journal
 	Performer Performer
 	Sink      Sink
@@ -180,11 +181,15 @@ func (c *Controller) replay(ctx context.Context) error {
 			return fmt.Errorf("cannot replay rollout %s: %w", c.ID, err)
 		}
 	}
-	if d := plan.Digest(*c.Plan); len(events) > 0 && events[0].Digest != d {
-		return fmt.Errorf("cannot replay rollout %s: its plan has the digest %s, the journal says %s", c.ID, d, events[0].Digest)
+	digest := c.Digest
+	if digest == "" {
+		digest = plan.Digest(*c.Plan)
 	}
 	if len(events) == 0 {
-		return c.came(rollout.Event{Kind: rollout.EventStarted, Who: c.Who, Digest: plan.Digest(*c.Plan)})
+		return c.came(rollout.Event{Kind: rollout.EventStarted, Who: c.Who, Digest: digest})
+	}
+	if events[0].Digest != digest {
+		return fmt.Errorf("cannot replay rollout %s: its plan has the digest %s, the journal says %s", c.ID, digest, events[0].Digest)
 	}
 	if err := c.takeRequests(); err != nil {
 		return err

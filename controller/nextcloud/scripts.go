@@ -100,11 +100,31 @@ func ScriptText(name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("there is no host script %q", name)
 	}
+	if text, ok := scriptTexts()[name]; ok {
+		return text, nil
+	}
+	_, err := joined(parts)
+	return "", fmt.Errorf("cannot read host script %s: %w", name, err)
+}
+
+// scriptTexts leaves out what cannot be read, which is only possible when the
+// table names a file that was not embedded; a test looks.
+var scriptTexts = sync.OnceValue(func() map[string]string {
+	out := make(map[string]string, len(scriptParts))
+	for n, parts := range scriptParts {
+		if text, err := joined(parts); err == nil {
+			out[n] = text
+		}
+	}
+	return out
+})
+
+func joined(parts []string) (string, error) {
 	var b strings.Builder
 	for _, p := range parts {
 		text, err := scriptFiles.ReadFile("scripts/" + p)
 		if err != nil {
-			return "", fmt.Errorf("cannot read host script %s: %w", p, err)
+			return "", err
 		}
 		b.Write(text)
 		b.WriteByte('\n')
@@ -128,11 +148,7 @@ func ScriptDigests() map[string]string { return maps.Clone(scriptDigests()) }
 
 var scriptDigests = sync.OnceValue(func() map[string]string {
 	out := make(map[string]string, len(scriptParts))
-	for _, n := range ScriptNames() {
-		text, err := ScriptText(n)
-		if err != nil {
-			continue // only possible when the table names a file that was not embedded; a test looks
-		}
+	for n, text := range scriptTexts() {
 		sum := sha256.Sum256([]byte(text))
 		out[n] = hex.EncodeToString(sum[:])
 	}
