@@ -18,6 +18,14 @@ type yesHost struct{ Remote }
 
 func (h yesHost) Host(string) (Remote, error) { return h, nil }
 
+func (yesHost) Lease(context.Context, string, string, string) error { return nil }
+
+func (yesHost) Unlease(context.Context, string, string) error { return nil }
+
+func (yesHost) Do(context.Context, string, driver.Command) (driver.Result, error) {
+	return driver.Result{}, nil
+}
+
 func (yesHost) Start(context.Context, string, string, driver.Command) (driver.RunState, error) {
 	return driver.RunState{Phase: driver.RunExited}, nil
 }
@@ -49,7 +57,7 @@ func TestOpenIsSeenFromOutside(t *testing.T) {
 		{"another program's page", Succeeded, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			e := New(Deps{Hosts: yesHost{}, HTTP: &http.Client{Transport: c.page}})
+			e := New(Deps{Hosts: yesHost{}, Leases: yesHost{}, HTTP: &http.Client{Transport: c.page}})
 			o := e.Perform(t.Context(), &plan.Plan{}, target, step, Memory{Rollout: "r"})
 			if o.Status != c.status || (o.Evidence["opened_at"] != "") != c.opened {
 				t.Errorf("%s: %s: %s, evidence %v", c.page, o.Status, o.Detail, o.Evidence)
