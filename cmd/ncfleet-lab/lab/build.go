@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -39,20 +40,25 @@ func (l *Lab) Build(ctx context.Context) error {
 
 // root is where the shared file system lies; its name tells the recipe.
 func (l *Lab) root() string {
-	return filepath.Join(l.cache, "root-"+digest(recipeDigest(), runtime.GOARCH)[:12])
+	recipe := recipeDigest("root.sh", "configure.sh", "packages.sh", "files")
+	return filepath.Join(l.cache, "root-"+digest(recipe, runtime.GOARCH)[:12])
 }
 
-func recipeDigest() string {
+// recipeDigest is the digest of some of the recipes; a folder stands for all
+// that is in it.
+func recipeDigest(names ...string) string {
 	var parts []string
-	// An embedded file can always be read.
-	_ = fs.WalkDir(recipes, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	for _, name := range names {
+		// An embedded file can always be read.
+		_ = fs.WalkDir(recipes, path.Join("recipes", name), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := recipes.ReadFile(path)
+			parts = append(parts, path, string(data))
 			return err
-		}
-		data, err := recipes.ReadFile(path)
-		parts = append(parts, path, string(data))
-		return err
-	})
+		})
+	}
 	return digest(parts...)
 }
 

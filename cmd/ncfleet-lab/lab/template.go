@@ -30,7 +30,7 @@ func (l *Lab) templates(ctx context.Context, st *state, archive string, app appT
 	if err != nil {
 		return s, err
 	}
-	dir := filepath.Join(l.cache, "template-"+digest(filepath.Base(st.Root), content, app.digest, diskSize)[:12])
+	dir := filepath.Join(l.cache, "template-"+digest(filepath.Base(st.Root), recipeDigest("template.sh", "install.sh"), content, app.digest, diskSize)[:12])
 	unlock, err := lock(ctx, filepath.Join(l.cache, "lock"))
 	if err != nil {
 		return s, err
