@@ -1,0 +1,2 @@
+<?php
+// Stand-in for tests, not Nextcloud; see lib/README.md.

@@ -1,0 +1,3 @@
+<?php
+// Stand-in for tests, not Nextcloud; see lib/README.md.
+$CONFIG = [];

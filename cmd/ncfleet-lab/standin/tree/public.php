@@ -1,0 +1,8 @@
+<?php
+// Stand-in for tests, not Nextcloud; see lib/README.md.
+namespace Standin;
+
+require __DIR__ . '/lib/base.php';
+require __DIR__ . '/lib/web.php';
+
+Web::serve(fn () => Web::davError(404, 'Sabre\DAV\Exception\NotFound', 'Path not found'), fn () => Web::davError(503, 'Sabre\DAV\Exception\ServiceUnavailable', 'Service unavailable'), true);
