@@ -90,7 +90,7 @@ func (l *Lab) build(ctx context.Context) (string, error) {
 		return "", err
 	}
 	begun := time.Now()
-	l.say("building the hosts' file system with mmdebstrap; once, about two minutes …")
+	l.say("building %s with mmdebstrap; once, about two minutes …", root)
 	work, err := os.MkdirTemp(l.cache, "build-")
 	if err != nil {
 		return "", fmt.Errorf("cannot build: %w", err)

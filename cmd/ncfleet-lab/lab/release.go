@@ -96,12 +96,14 @@ type appTemplate struct{ id, archive, digest string }
 
 // storeApp is what the lab reads of an app store's apps.json.
 type storeApp struct {
-	ID       string `json:"id"`
-	Releases []struct {
-		Version  string `json:"version"`
-		Download string `json:"download"`
-		Platform string `json:"rawPlatformVersionSpec"`
-	} `json:"releases"`
+	ID       string         `json:"id"`
+	Releases []storeRelease `json:"releases"`
+}
+
+type storeRelease struct {
+	Version  string `json:"version"`
+	Download string `json:"download"`
+	Platform string `json:"rawPlatformVersionSpec"`
 }
 
 // chooseApp finds the store's first app with a release for this major, and of
@@ -119,8 +121,8 @@ func chooseApp(store string, major int) (appTemplate, error) {
 		return appTemplate{}, fmt.Errorf("cannot read the app store %s/apps.json: %w", store, err)
 	}
 	for _, a := range apps {
-		for i := len(a.Releases) - 1; i >= 0; i-- {
-			r := a.Releases[i]
+		slices.SortFunc(a.Releases, func(x, y storeRelease) int { return strings.Compare(x.Version, y.Version) })
+		for _, r := range a.Releases {
 			file := filepath.Join(store, filepath.Base(r.Download))
 			if _, err := os.Stat(file); err != nil || len(a.Releases) < 2 || !fits(r.Platform, major) {
 				continue
