@@ -38,6 +38,18 @@ func (l *Lab) Build(ctx context.Context) error {
 	return err
 }
 
+// Buildable says whether the shared file system is there or can be built here.
+func (l *Lab) Buildable(ctx context.Context) error {
+	if _, err := os.Stat(l.root()); err == nil {
+		return nil
+	}
+	if err := missing(buildTools); err != nil {
+		return err
+	}
+	_, err := aptSources(ctx)
+	return err
+}
+
 // root is where the shared file system lies; its name tells the recipe.
 func (l *Lab) root() string {
 	recipe := recipeDigest("root.sh", "configure.sh", "packages.sh", "files")
@@ -86,7 +98,7 @@ func (l *Lab) build(ctx context.Context) (string, error) {
 		l.say("the hosts' file system is built already: %s", root)
 		return root, nil
 	}
-	if err := missing(buildTools); err != nil {
+	if err := l.Buildable(ctx); err != nil {
 		return "", err
 	}
 	begun := time.Now()

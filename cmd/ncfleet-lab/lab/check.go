@@ -46,6 +46,12 @@ func Ready() error {
 	if !strings.Contains(string(known), "\toverlay\n") && exec.Command("modprobe", "overlay").Run() != nil {
 		return errors.New("cannot run a lab: the kernel has no overlayfs, and modprobe overlay fails")
 	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return errors.New("cannot run a lab: there are no loop devices (/dev/loop-control), and the hosts' disks are images")
+	}
+	if out, err := exec.Command("unshare", "-m", "-n", "-u", "-p", "-f", "true").CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot run a lab: this root may not make namespaces%s; a container needs to be privileged", after(string(out), err.Error()))
+	}
 	if len(cgroupRoots()) == 0 {
 		return errors.New("cannot run a lab: no control groups are mounted at /sys/fs/cgroup that can be written to")
 	}

@@ -51,7 +51,7 @@ func (h *Host) Slow(ctx context.Context, rate, loss string) error {
 			return err
 		}
 	}
-	return h.note(strings.TrimSpace("slow " + rate + " " + loss))
+	return h.note(strings.Join(strings.Fields("slow "+rate+" "+loss), " "))
 }
 
 var rateForm = regexp.MustCompile(`^[1-9]\d*(?:kbit|mbit|gbit)$`)
@@ -226,7 +226,8 @@ func (h *Host) Drain(ctx context.Context) error {
 const lockScript = `use Fcntl; $| = 1;
 for my $n ("lock-frontend", "lock") {
 	open(my $f, "+>>", "/var/lib/dpkg/$n") or die "$n: $!";
-	fcntl($f, F_SETLK, pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0)) or die "$n is held by another process: $!";
+	my $all = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0);
+	fcntl($f, F_SETLK, $all) or die "$n is held by another process: $!";
 	push @held, $f;
 }
 open(my $r, ">", "/run/lab-lock") or die; print $r "$$\n"; close $r;

@@ -34,6 +34,11 @@ func (l *Lab) Serve(ctx context.Context) error {
 }
 
 func (l *Lab) serve(ctx context.Context) error {
+	// First of all it lets itself be found: Up may have died before it wrote
+	// the holder down, and a Down may be on its way.
+	if err := l.joinGroups("holder"); err != nil {
+		return err
+	}
 	st, err := l.load()
 	if err != nil {
 		return err

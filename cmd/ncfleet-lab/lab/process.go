@@ -29,10 +29,13 @@ func processOf(pid int) (process, error) {
 		return process{}, err
 	}
 	// The name stands in brackets and may hold anything; fields are counted
-	// from behind it. The start time is field 22.
+	// from behind it: the state comes first, the start time is field 22.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) < 20 {
 		return process{}, fmt.Errorf("cannot read /proc/%d/stat", pid)
+	}
+	if fields[0] == "Z" || fields[0] == "X" {
+		return process{}, fmt.Errorf("process %d has ended", pid)
 	}
 	return process{PID: pid, Began: fields[19]}, nil
 }

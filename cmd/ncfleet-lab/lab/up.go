@@ -134,7 +134,7 @@ func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
 	if err := l.awaitHosts(ctx); err != nil {
 		return err
 	}
-	l.say("%d hosts are up after %s (without what was built for later use)", len(st.Hosts), seconds(begun))
+	l.say("up in %s", seconds(begun))
 	return nil
 }
 

@@ -31,6 +31,8 @@ func (l *Lab) webServer(st *state) *http.Server {
 		}
 	})
 	mux.HandleFunc("/apt/", func(w http.ResponseWriter, r *http.Request) {
+		// Stages differ in content, not in age: a client must not keep what it has.
+		r.Header.Del("If-Modified-Since")
 		stage := http.Dir(filepath.Join(st.Packages, l.stageOf(st, r.RemoteAddr)))
 		http.StripPrefix("/apt/", http.FileServer(stage)).ServeHTTP(w, r)
 	})
