@@ -94,13 +94,7 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 
 func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
 	begun := time.Now()
-	st := &state{Began: begun.UTC().Round(0), Root: root, Packages: root + ".apt", Disk: o.Disk, Database: password()}
-	for i := range o.Hosts {
-		st.Hosts = append(st.Hosts, hostState{
-			Name: fmt.Sprintf("lab-%02d", i+1), Address: fmt.Sprintf("10.77.0.%d", 101+i),
-			Distro: o.Distros[i%len(o.Distros)], DB: o.DBs[i%len(o.DBs)],
-		})
-	}
+	st := &state{Began: begun.UTC().Round(0), Root: root, Packages: root + ".apt", Disk: o.Disk, Database: password(), Hosts: deal(o)}
 	for _, d := range []string{"run", "hosts"} {
 		if err := os.MkdirAll(filepath.Join(l.dir, d), 0o700); err != nil {
 			return fmt.Errorf("cannot make the lab's folder: %w", err)
@@ -136,6 +130,18 @@ func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
 	}
 	l.say("up in %s", seconds(begun))
 	return nil
+}
+
+// deal gives each host its name, address, distribution and database.
+func deal(o UpOptions) []hostState {
+	var hosts []hostState
+	for i := range o.Hosts {
+		hosts = append(hosts, hostState{
+			Name: fmt.Sprintf("lab-%02d", i+1), Address: fmt.Sprintf("10.77.0.%d", 101+i),
+			Distro: o.Distros[i%len(o.Distros)], DB: o.DBs[i%len(o.DBs)],
+		})
+	}
+	return hosts
 }
 
 // software finds or makes the releases and the installed templates.
