@@ -25,6 +25,7 @@ var rows = [][]string{
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
+	{"cmd/ncfleet-lab/lab"},
 	{"cmd/*"},
 }
 

@@ -1,0 +1,212 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits of what is made once and kept.
+const (
+	buildLimit    = 15 * time.Minute
+	templateLimit = 15 * time.Minute
+)
+
+// suite is the release of Debian that the recipes are written for.
+const suite = "bookworm"
+
+//go:embed all:recipes
+var recipes embed.FS
+
+// Build makes the file system that all hosts share, unless the cache holds it.
+func (l *Lab) Build(ctx context.Context) error {
+	if err := Ready(); err != nil {
+		return err
+	}
+	_, err := l.build(ctx)
+	return err
+}
+
+// Buildable says whether the shared file system is there or can be built here.
+func (l *Lab) Buildable(ctx context.Context) error {
+	if _, err := os.Stat(l.root()); err == nil {
+		return nil
+	}
+	if err := missing(buildTools); err != nil {
+		return err
+	}
+	_, err := aptSources(ctx)
+	return err
+}
+
+// root is where the shared file system lies; its name tells the recipe.
+func (l *Lab) root() string {
+	recipe := recipeDigest("root.sh", "configure.sh", "packages.sh", "files")
+	return filepath.Join(l.cache, "root-"+digest(recipe, runtime.GOARCH)[:12])
+}
+
+// recipeDigest is the digest of some of the recipes; a folder stands for all
+// that is in it.
+func recipeDigest(names ...string) string {
+	var parts []string
+	for _, name := range names {
+		// An embedded file can always be read.
+		_ = fs.WalkDir(recipes, path.Join("recipes", name), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := recipes.ReadFile(path)
+			parts = append(parts, path, string(data))
+			return err
+		})
+	}
+	return digest(parts...)
+}
+
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s,", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (l *Lab) build(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, buildLimit)
+	defer cancel()
+	if err := os.MkdirAll(l.cache, 0o700); err != nil {
+		return "", fmt.Errorf("cannot make the cache: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(l.cache, "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	root := l.root()
+	if _, err := os.Stat(root); err == nil {
+		l.say("the hosts' file system is built already: %s", root)
+		return root, nil
+	}
+	if err := l.Buildable(ctx); err != nil {
+		return "", err
+	}
+	begun := time.Now()
+	l.say("building %s with mmdebstrap; once, about two minutes …", root)
+	work, err := os.MkdirTemp(l.cache, "build-")
+	if err != nil {
+		return "", fmt.Errorf("cannot build: %w", err)
+	}
+	defer os.RemoveAll(work)
+	if err := l.makeRoot(ctx, work); err != nil {
+		return "", fmt.Errorf("cannot build the hosts' file system: %w", err)
+	}
+	if err := os.Chmod(filepath.Join(work, "root"), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(root + ".apt"); err != nil {
+		return "", err
+	}
+	if err := os.Rename(filepath.Join(work, "root.apt"), root+".apt"); err != nil {
+		return "", err
+	}
+	if err := os.Rename(filepath.Join(work, "root"), root); err != nil {
+		return "", err
+	}
+	l.say("built in %s: %s", seconds(begun), root)
+	return root, nil
+}
+
+func (l *Lab) makeRoot(ctx context.Context, work string) error {
+	sources, err := aptSources(ctx)
+	if err != nil {
+		return err
+	}
+	list := filepath.Join(work, "sources.list")
+	if err := os.WriteFile(list, []byte(sources), 0o600); err != nil {
+		return err
+	}
+	options, err := aptOptions(ctx)
+	if err != nil {
+		return err
+	}
+	if err := writeRecipes(filepath.Join(work, "recipes")); err != nil {
+		return err
+	}
+	args := []string{"-m", "--propagation", "private", "--", "sh", filepath.Join(work, "recipes", "root.sh"),
+		filepath.Join(work, "root"), filepath.Join(work, "recipes"), list, suite}
+	_, err = tool(ctx, "unshare", append(args, options...)...)
+	return err
+}
+
+// writeRecipes unpacks what is embedded into a new folder.
+func writeRecipes(dir string) error {
+	sub, err := fs.Sub(recipes, "recipes")
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(dir, sub)
+}
+
+// aptSources reads this machine's package sources of the suite, whatever form
+// they are written in: no mirror's name stands in the lab.
+func aptSources(ctx context.Context) (string, error) {
+	out, err := tool(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
+	if err != nil {
+		return "", fmt.Errorf("cannot read this machine's package sources: %w", err)
+	}
+	list := pickSources(out)
+	if !slices.ContainsFunc(list, func(s string) bool { return strings.HasSuffix(s, " "+suite+" main") }) {
+		return "", fmt.Errorf("this machine's package sources offer no Debian 12 (%s, component main), and the hosts are made from them: add it to /etc/apt/sources.list", suite)
+	}
+	return strings.Join(list, "\n") + "\n", nil
+}
+
+// pickSources keeps Debian's own suites of lines "URI RELEASE COMPONENT".
+func pickSources(lines string) []string {
+	var list []string
+	for _, line := range strings.Split(lines, "\n") {
+		f := strings.Fields(line)
+		if len(f) != 3 || f[2] != "main" {
+			continue
+		}
+		switch f[1] {
+		case suite, suite + "-updates", suite + "-security":
+			if entry := "deb " + strings.Join(f, " "); !slices.Contains(list, entry) {
+				list = append(list, entry)
+			}
+		}
+	}
+	return list
+}
+
+// transport matches the settings with which this machine reaches its sources.
+var transport = regexp.MustCompile(`^Acquire::(?:(?:http|https|ftp)::\S+|Retries) ".+";$`)
+
+func aptOptions(ctx context.Context) ([]string, error) {
+	out, err := tool(ctx, "apt-config", "dump")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read this machine's apt configuration: %w", err)
+	}
+	var options []string
+	for _, line := range strings.Split(out, "\n") {
+		if transport.MatchString(line) {
+			options = append(options, line)
+		}
+	}
+	return options, nil
+}
+
+func seconds(since time.Time) string {
+	return fmt.Sprintf("%.1f s", time.Since(since).Seconds())
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMainJob is ncfleet's main job over real hosts: packages, a reboot and the
+// next major, over six hosts in three waves.
+func TestMainJob(t *testing.T) {
+	f := realFleet(t)
+	begun := time.Now()
+	out, stderr, code := f.run(f.ncfleet, "-i", f.lab.Inventory(), "plan", "monthly", "--output", "json")
+	if code != 2 {
+		t.Fatalf("plan: code %d\n%s%s", code, out, stderr)
+	}
+	out, stderr, code = f.run(f.ncfleet, "-i", f.lab.Inventory(), "apply", "--rollout", "monthly", "--yes", "--output", "json")
+	if code != 0 {
+		t.Fatalf("apply: code %d\n%s%s", code, out, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var outcome struct {
+		Verdict string
+		Targets map[string]int
+		Waves   []struct {
+			Name   string
+			Passed bool
+		}
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &outcome); err != nil {
+		t.Fatalf("cannot read the outcome: %v\n%s", err, out)
+	}
+	if outcome.Verdict != "succeeded" || outcome.Targets["upgraded"] != fleetSize || len(outcome.Waves) != 3 {
+		t.Fatalf("outcome: %+v\n%s", outcome, stderr)
+	}
+	for _, w := range outcome.Waves {
+		if !w.Passed {
+			t.Errorf("wave %s has not passed", w.Name)
+		}
+	}
+	for _, h := range f.hosts() {
+		site, err := h.Site(t.Context())
+		if err != nil || !strings.HasPrefix(site.Version, "29.") || site.Maintenance || site.NeedsUpdate {
+			t.Errorf("%s: its Nextcloud is %+v: %v", h.Name, site, err)
+		}
+		got := h.exec("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "lab-conf", "lab-held", "lab-kept", "lab-kernel", "lab-plain", "lab-sec", "mysql-community-server")
+		want := "lab-conf 1.1\nlab-held 1.0\nlab-kept 1.0\nlab-kernel 1.1\nlab-plain 1.1\nlab-sec 1.0+deb12u1\nmysql-community-server 5.6.51-1"
+		if got != want {
+			t.Errorf("%s: packages are\n%s", h.Name, got)
+		}
+		if got := h.exec("sh", "-c", "tail -n 1 /etc/lab/lab-conf.conf; ls /run/reboot-required 2>/dev/null || true"); got != "comment=changed by the operator of this host" {
+			t.Errorf("%s: the operator's file and a wanted reboot: %q", h.Name, got)
+		}
+		if got := h.exec("sh", "-c", "ls /etc/cron.d"); !strings.Contains(got, "nextcloud-auto-update") {
+			t.Errorf("%s: the rival updater was not given back: %s", h.Name, got)
+		}
+	}
+	fmt.Printf("lab: the main job over %d hosts took %.0f s\n%s", fleetSize, time.Since(begun).Seconds(), f.verb("status"))
+}
+
+// TestOffer runs after the main job, since what was offered stays.
+func TestOffer(t *testing.T) {
+	f := realFleet(t)
+	h := f.host(6)
+	f.verb("offer", h.Name, "--broken")
+	h.exec("apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any")
+	if got := h.exec("apt-get", "-s", "upgrade"); !strings.Contains(got, "Inst lab-bad [1.0] (1.1 ") || !strings.Contains(got, "Inst lab-plain [1.1] (1.2 ") {
+		t.Errorf("offered is\n%s", got)
+	}
+	_, err := h.Output(t.Context(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "lab-bad")
+	if err == nil || !strings.Contains(err.Error(), "fails on purpose") {
+		t.Errorf("lab-bad could be installed: %v", err)
+	}
+	if got := h.exec("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "lab-bad"); got != "iF" {
+		t.Errorf("lab-bad is %q", got)
+	}
+	other := f.host(5)
+	other.exec("apt-get", "update", "-qq")
+	if got := other.exec("apt-get", "-s", "upgrade"); strings.Contains(got, "lab-bad") {
+		t.Errorf("%s was offered it too", other.Name)
+	}
+}
