@@ -91,6 +91,12 @@ func rebootCommand(a *app) *cobra.Command {
 	return c
 }
 
+func resetCommand(a *app) *cobra.Command {
+	return a.fault("reset HOST", "make the host anew, as up made it", "", func(ctx context.Context, h *lab.Host) (string, error) {
+		return h.Name + " is as it was after up", h.Reset(ctx)
+	})
+}
+
 func freezeCommand(a *app) *cobra.Command {
 	return a.fault("freeze HOST", "stop every process of the host, as a hung machine does", "thaw", func(ctx context.Context, h *lab.Host) (string, error) {
 		return h.Name + " hangs: it accepts connections and answers nothing", h.Freeze(ctx)

@@ -104,7 +104,7 @@ A first hour, as root:
 	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json (status only)")
 	root.AddCommand(
 		buildCommand(a), upCommand(a), downCommand(a), statusCommand(a), inventoryCommand(a), execCommand(a), runCommand(a),
-		cutCommand(a), healCommand(a), refuseCommand(a), slowCommand(a), rebootCommand(a), freezeCommand(a), thawCommand(a),
+		cutCommand(a), healCommand(a), refuseCommand(a), slowCommand(a), rebootCommand(a), resetCommand(a), freezeCommand(a), thawCommand(a),
 		fillCommand(a), drainCommand(a), lockAPTCommand(a), offerCommand(a), serveCommand(a),
 	)
 	for _, c := range root.Commands() {

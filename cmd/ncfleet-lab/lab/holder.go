@@ -123,6 +123,7 @@ func (l *Lab) supply(ctx context.Context, h hostState) {
 		for ctx.Err() == nil && os.Remove(l.hostFile(h.Name, "cycle")) != nil {
 			time.Sleep(50 * time.Millisecond)
 		}
+		l.renew(ctx, h)
 	}
 }
 

@@ -97,6 +97,14 @@ func (l *Lab) setPower(host string, p power) error {
 
 // prepare makes the parts of a host inside the holder's namespaces.
 func (l *Lab) prepare(ctx context.Context, st *state, h hostState) error {
+	if err := l.disks(ctx, st, h); err != nil {
+		return err
+	}
+	return l.cable(ctx, h)
+}
+
+// disks makes the host's file system and its data disk.
+func (l *Lab) disks(ctx context.Context, st *state, h hostState) error {
 	for _, d := range []string{"upper", "work", "root", "srv"} {
 		if err := os.MkdirAll(l.hostFile(h.Name, d), 0o755); err != nil {
 			return err
@@ -111,10 +119,7 @@ func (l *Lab) prepare(ctx context.Context, st *state, h hostState) error {
 	if err := l.settle(h, root); err != nil {
 		return err
 	}
-	if err := l.dataDisk(ctx, st, h); err != nil {
-		return err
-	}
-	return l.cable(ctx, h)
+	return l.dataDisk(ctx, st, h)
 }
 
 // settle writes what is a host's own into its file system.
