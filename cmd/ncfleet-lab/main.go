@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ncfleet/ncfleet/cmd/ncfleet-lab/lab"
+	"github.com/ncfleet/ncfleet/cmd/ncfleet-lab/ledger"
 )
 
 // Exit codes. A command run by exec ends with that command's own code.
@@ -105,7 +106,7 @@ A first hour, as root:
 	root.AddCommand(
 		buildCommand(a), upCommand(a), downCommand(a), statusCommand(a), inventoryCommand(a), execCommand(a), runCommand(a),
 		cutCommand(a), healCommand(a), refuseCommand(a), slowCommand(a), rebootCommand(a), resetCommand(a), freezeCommand(a), thawCommand(a),
-		fillCommand(a), drainCommand(a), lockAPTCommand(a), offerCommand(a), serveCommand(a),
+		fillCommand(a), drainCommand(a), lockAPTCommand(a), offerCommand(a), ledger.Command(), serveCommand(a),
 	)
 	for _, c := range root.Commands() {
 		wrongUse(c)

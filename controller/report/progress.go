@@ -101,6 +101,9 @@ func (g *Progress) Event(e rollout.Event, s *rollout.State) {
 		}
 	case rollout.EventStepDone:
 		g.step(e, green, "ok", seconds(e))
+		if e.Detail != "" {
+			g.explain(e) // done, but not just as planned
+		}
 	case rollout.EventStepFail:
 		g.step(e, red, "FAILED", seconds(e))
 		g.explain(e)

@@ -201,7 +201,11 @@ file=/srv/.lab-fill
 have=$(stat -c %s $file 2>/dev/null || echo 0)
 free=$(df --output=avail -B1 /srv | tail -n 1)
 leave=$(numfmt --from=iec "$1")
-[ "$free" -le "$leave" ] || fallocate -o "$have" -l $((free - leave)) $file
+[ "$free" -le "$leave" ] || fallocate -o "$have" -l $((free - leave)) $file 2>/dev/null || {
+	# The file system's own records need some of it: write until it is full.
+	dd if=/dev/zero bs=65536 2>/dev/null count=$(((free - leave) / 65536)) >>$file || true
+	[ "$leave" -gt 0 ] || dd if=/dev/zero bs=1024 2>/dev/null >>$file || true
+}
 df --output=avail -B1 /srv | tail -n 1`
 
 // Fill fills the host's data disk and returns how many bytes are left.
