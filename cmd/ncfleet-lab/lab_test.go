@@ -98,7 +98,9 @@ func (s *sharedFleet) begin() {
 	if err == nil {
 		err = l.Build(ctx)
 	}
-	s.lab, s.before = l, look(s.dir)
+	if err == nil {
+		s.lab, s.before = l, look(l)
+	}
 	begun := time.Now()
 	if err == nil {
 		err = l.Up(ctx, lab.UpOptions{Hosts: fleetSize})
@@ -152,7 +154,7 @@ func (s *sharedFleet) end() []string {
 	if err := s.lab.Down(ctx, false); err != nil {
 		return []string{err.Error()}
 	}
-	after := look(s.dir)
+	after := look(s.lab)
 	fmt.Printf("lab: down in %.1f s; left: %d processes, %d mounts, %d loop devices, %d control groups, %d files; inotify limit %s (before: %s)\n",
 		time.Since(begun).Seconds(), len(after.processes), len(after.mounts), len(after.loops), len(after.groups), len(after.files), after.inotify, s.before.inotify)
 	return after.beyond(s.before)
@@ -162,12 +164,14 @@ func (s *sharedFleet) end() []string {
 type traces struct {
 	processes, mounts, loops, groups, files []string
 	inotify                                 string
+	others                                  bool // other labs are on this machine
 }
 
 // look searches the whole machine for a lab: mounts of every process' namespace
 // are read, so that a namespace that anybody still holds is seen.
-func look(dir string) traces {
+func look(l *lab.Lab) traces {
 	var t traces
+	dir := l.Dir()
 	procs, _ := filepath.Glob("/proc/[0-9]*") // the patterns here are sound
 	for _, p := range procs {
 		pid := filepath.Base(p)
@@ -184,9 +188,11 @@ func look(dir string) traces {
 			t.loops = append(t.loops, strings.TrimSpace(string(file)))
 		}
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/ncfleet-lab-*", "/sys/fs/cgroup/*/ncfleet-lab-*"} {
-		found, _ := filepath.Glob(pattern)
+	for _, folder := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		found, _ := filepath.Glob(folder + l.Group())
 		t.groups = append(t.groups, found...)
+		others, _ := filepath.Glob(folder + "ncfleet-lab-*")
+		t.others = t.others || len(others) > len(found)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.files = append(t.files, dir)
@@ -208,7 +214,8 @@ func (t traces) beyond(before traces) []string {
 			}
 		}
 	}
-	if t.inotify != before.inotify {
+	// While another lab is up, the setting stays raised, or is put back by it.
+	if t.inotify != before.inotify && !t.others && !before.others {
 		new = append(new, "fs.inotify.max_user_instances is "+t.inotify+", was "+before.inotify)
 	}
 	return new
