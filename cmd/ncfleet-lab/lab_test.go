@@ -21,10 +21,10 @@ import (
 // fleetSize is how many hosts the tests share: two of each database.
 const fleetSize = 6
 
-// TestMain lets the test's own program be the lab's holder, and removes the
-// fleet that the tests share at the end.
+// TestMain lets the test's own program be ncfleet-lab, as the lab's holder and
+// to be killed, and removes the fleet that the tests share at the end.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "up") {
 		main()
 	}
 	code := m.Run()

@@ -80,21 +80,25 @@ func (h *Host) frozen() bool {
 	return err == nil && (text == frozen || text == "FREEZING")
 }
 
-// memory is what the kernel charges to the host, -1 when it does not say.
+// memory is what the host's processes hold, without the page cache; -1 when the
+// kernel does not say.
 func (h *Host) memory() int64 {
-	path := filepath.Join(cgroups, "memory", h.lab.Group(), h.Name, "memory.usage_in_bytes")
+	path, name := filepath.Join(cgroups, "memory", h.lab.Group(), h.Name, "memory.stat"), "total_rss"
 	if unified() {
-		path = filepath.Join(cgroups, h.lab.Group(), h.Name, "memory.current")
+		path, name = filepath.Join(cgroups, h.lab.Group(), h.Name, "memory.stat"), "anon"
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return -1
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-	if err != nil {
-		return -1
+	for _, line := range strings.Split(string(data), "\n") {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil {
+				return n
+			}
+		}
 	}
-	return n
+	return -1
 }
 
 // members lists the processes in all groups of the lab.
