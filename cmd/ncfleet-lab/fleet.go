@@ -97,7 +97,7 @@ func downCommand(a *app) *cobra.Command {
 		Use:   "down",
 		Short: "remove the lab: processes, mounts, namespaces, disks and files",
 		Long: `down removes the lab and puts back the setting that up changed. It works also after a crash or half an
-up, and twice. What was built once stays in the cache, unless --purge is given.`,
+up, and twice. The inventory and the journals beside it go too; what was built once stays in the cache, unless --purge is given.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			begun := time.Now()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,11 +22,19 @@ import (
 // fleetSize is how many hosts the tests share: two of each database.
 const fleetSize = 6
 
-// TestMain lets the test's own program be the lab's holder and ledger, and removes the
-// fleet that the tests share at the end.
+// scenesAtOnce is how many scenes are played side by side: they mostly wait.
+const scenesAtOnce = "6"
+
+// TestMain lets the test's own program be ncfleet-lab, as the lab's holder, as
+// the ledger and to be killed, and removes the fleet that the tests share at
+// the end.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "ledger") {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "up", "ledger"}, os.Args[1]) {
 		main()
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", scenesAtOnce); err != nil {
+		panic(err) // it is a flag of every test program
 	}
 	code := m.Run()
 	if problems := shared.end(); len(problems) > 0 {
@@ -98,7 +107,9 @@ func (s *sharedFleet) begin() {
 	if err == nil {
 		err = l.Build(ctx)
 	}
-	s.lab, s.before = l, look(s.dir)
+	if err == nil {
+		s.lab, s.before = l, look(l)
+	}
 	begun := time.Now()
 	if err == nil {
 		err = l.Up(ctx, lab.UpOptions{Hosts: fleetSize})
@@ -152,7 +163,7 @@ func (s *sharedFleet) end() []string {
 	if err := s.lab.Down(ctx, false); err != nil {
 		return []string{err.Error()}
 	}
-	after := look(s.dir)
+	after := look(s.lab)
 	fmt.Printf("lab: down in %.1f s; left: %d processes, %d mounts, %d loop devices, %d control groups, %d files; inotify limit %s (before: %s)\n",
 		time.Since(begun).Seconds(), len(after.processes), len(after.mounts), len(after.loops), len(after.groups), len(after.files), after.inotify, s.before.inotify)
 	return after.beyond(s.before)
@@ -162,12 +173,14 @@ func (s *sharedFleet) end() []string {
 type traces struct {
 	processes, mounts, loops, groups, files []string
 	inotify                                 string
+	others                                  bool // other labs are on this machine
 }
 
 // look searches the whole machine for a lab: mounts of every process' namespace
 // are read, so that a namespace that anybody still holds is seen.
-func look(dir string) traces {
+func look(l *lab.Lab) traces {
 	var t traces
+	dir := l.Dir()
 	procs, _ := filepath.Glob("/proc/[0-9]*") // the patterns here are sound
 	for _, p := range procs {
 		pid := filepath.Base(p)
@@ -184,9 +197,11 @@ func look(dir string) traces {
 			t.loops = append(t.loops, strings.TrimSpace(string(file)))
 		}
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/ncfleet-lab-*", "/sys/fs/cgroup/*/ncfleet-lab-*"} {
-		found, _ := filepath.Glob(pattern)
+	for _, folder := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		found, _ := filepath.Glob(folder + l.Group())
 		t.groups = append(t.groups, found...)
+		others, _ := filepath.Glob(folder + "ncfleet-lab-*")
+		t.others = t.others || len(others) > len(found)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.files = append(t.files, dir)
@@ -208,7 +223,8 @@ func (t traces) beyond(before traces) []string {
 			}
 		}
 	}
-	if t.inotify != before.inotify {
+	// While another lab is up, the setting stays raised, or is put back by it.
+	if t.inotify != before.inotify && !t.others && !before.others {
 		new = append(new, "fs.inotify.max_user_instances is "+t.inotify+", was "+before.inotify)
 	}
 	return new

@@ -93,6 +93,7 @@ func (l *Lab) build(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
+	l.removeUnfinished()
 	root := l.root()
 	if _, err := os.Stat(root); err == nil {
 		l.say("the hosts' file system is built already: %s", root)
@@ -127,6 +128,17 @@ func (l *Lab) build(ctx context.Context) (string, error) {
 	return root, nil
 }
 
+// removeUnfinished removes what builds left that were killed. The caller holds
+// the cache's lock: no build is running.
+func (l *Lab) removeUnfinished() {
+	for _, pattern := range []string{"build-*", "install-*"} {
+		found, _ := filepath.Glob(filepath.Join(l.cache, pattern)) // the pattern is sound
+		for _, f := range found {
+			_ = os.RemoveAll(f) // in the way of nothing
+		}
+	}
+}
+
 func (l *Lab) makeRoot(ctx context.Context, work string) error {
 	sources, err := aptSources(ctx)
 	if err != nil {
@@ -143,10 +155,16 @@ func (l *Lab) makeRoot(ctx context.Context, work string) error {
 	if err := writeRecipes(filepath.Join(work, "recipes")); err != nil {
 		return err
 	}
-	args := []string{"-m", "--propagation", "private", "--", "sh", filepath.Join(work, "recipes", "root.sh"),
-		filepath.Join(work, "root"), filepath.Join(work, "recipes"), list, suite}
-	_, err = tool(ctx, "unshare", append(args, options...)...)
+	_, err = apart(ctx, "", append([]string{filepath.Join(work, "recipes", "root.sh"),
+		filepath.Join(work, "root"), filepath.Join(work, "recipes"), list, suite}, options...)...)
 	return err
+}
+
+// apart runs a shell script in mount and process namespaces of its own: what it
+// mounts and starts ends with it, and it ends with this process.
+func apart(ctx context.Context, stdin string, script ...string) (string, error) {
+	return feed(ctx, stdin, "unshare", append([]string{"--mount", "--propagation", "private",
+		"--pid", "--fork", "--kill-child", "--mount-proc", "--", "sh"}, script...)...)
 }
 
 // writeRecipes unpacks what is embedded into a new folder.

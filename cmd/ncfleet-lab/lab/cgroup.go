@@ -42,7 +42,7 @@ func cgroupRoots() []string {
 func (l *Lab) groups(member string) []string {
 	var dirs []string
 	for _, root := range cgroupRoots() {
-		dirs = append(dirs, filepath.Join(root, l.group(), member))
+		dirs = append(dirs, filepath.Join(root, l.Group(), member))
 	}
 	return dirs
 }
@@ -59,7 +59,7 @@ func (l *Lab) joinGroups(member string) error {
 	}
 	if unified() {
 		// Accounting is wanted, not needed: without it status shows no memory.
-		top := filepath.Join(cgroups, l.group(), "cgroup.subtree_control")
+		top := filepath.Join(cgroups, l.Group(), "cgroup.subtree_control")
 		_ = os.WriteFile(top, []byte("+memory"), 0o644)
 	}
 	return nil
@@ -68,9 +68,9 @@ func (l *Lab) joinGroups(member string) error {
 // freezerFile returns the file that freezes a host, and what to write there.
 func (h *Host) freezerFile() (path, frozen, thawed string) {
 	if unified() {
-		return filepath.Join(cgroups, h.lab.group(), h.Name, "cgroup.freeze"), "1", "0"
+		return filepath.Join(cgroups, h.lab.Group(), h.Name, "cgroup.freeze"), "1", "0"
 	}
-	return filepath.Join(cgroups, "freezer", h.lab.group(), h.Name, "freezer.state"), "FROZEN", "THAWED"
+	return filepath.Join(cgroups, "freezer", h.lab.Group(), h.Name, "freezer.state"), "FROZEN", "THAWED"
 }
 
 func (h *Host) frozen() bool {
@@ -80,21 +80,25 @@ func (h *Host) frozen() bool {
 	return err == nil && (text == frozen || text == "FREEZING")
 }
 
-// memory is what the kernel charges to the host, -1 when it does not say.
+// memory is what the host's processes hold, without the page cache; -1 when the
+// kernel does not say.
 func (h *Host) memory() int64 {
-	path := filepath.Join(cgroups, "memory", h.lab.group(), h.Name, "memory.usage_in_bytes")
+	path, name := filepath.Join(cgroups, "memory", h.lab.Group(), h.Name, "memory.stat"), "total_rss"
 	if unified() {
-		path = filepath.Join(cgroups, h.lab.group(), h.Name, "memory.current")
+		path, name = filepath.Join(cgroups, h.lab.Group(), h.Name, "memory.stat"), "anon"
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return -1
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-	if err != nil {
-		return -1
+	for _, line := range strings.Split(string(data), "\n") {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil {
+				return n
+			}
+		}
 	}
-	return n
+	return -1
 }
 
 // members lists the processes in all groups of the lab.
@@ -103,7 +107,7 @@ func (l *Lab) members() []int {
 	var pids []int
 	for _, root := range cgroupRoots() {
 		// A group may vanish while it is read: its processes are gone then.
-		_ = filepath.WalkDir(filepath.Join(root, l.group()), func(path string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(filepath.Join(root, l.Group()), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.Name() != "cgroup.procs" {
 				return nil
 			}
@@ -144,9 +148,9 @@ func (l *Lab) endMembers(ctx context.Context) error {
 
 // thawAll lets frozen hosts go on: a frozen process does not die.
 func (l *Lab) thawAll() {
-	files, text := cgroups+"/freezer/"+l.group()+"/*/freezer.state", "THAWED"
+	files, text := cgroups+"/freezer/"+l.Group()+"/*/freezer.state", "THAWED"
 	if unified() {
-		files, text = cgroups+"/"+l.group()+"/*/cgroup.freeze", "0"
+		files, text = cgroups+"/"+l.Group()+"/*/cgroup.freeze", "0"
 	}
 	found, _ := filepath.Glob(files) // the pattern is sound
 	for _, f := range found {
@@ -161,7 +165,7 @@ func (l *Lab) removeGroups(ctx context.Context) error {
 		last = nil
 		for _, root := range cgroupRoots() {
 			var dirs []string
-			_ = filepath.WalkDir(filepath.Join(root, l.group()), func(path string, d fs.DirEntry, err error) error {
+			_ = filepath.WalkDir(filepath.Join(root, l.Group()), func(path string, d fs.DirEntry, err error) error {
 				if err == nil && d.IsDir() {
 					dirs = append(dirs, path)
 				}

@@ -18,7 +18,6 @@ func (l *Lab) Down(ctx context.Context, purge bool) error {
 	if err := Ready(); err != nil {
 		return err
 	}
-	st, stateErr := l.load() // a damaged state must not keep the lab alive
 	if p, err := l.holderProcess(); err == nil {
 		_ = syscall.Kill(p.PID, syscall.SIGTERM) // it may have ended by itself
 		_ = poll(ctx, 2*time.Second, "the end of the holder", func() bool { return !p.alive() })
@@ -39,28 +38,10 @@ func (l *Lab) Down(ctx context.Context, purge bool) error {
 	if err := poll(ctx, 20*time.Second, "the release of the lab's disks", func() bool { return len(l.loops()) == 0 }); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.Join(l.loops(), ", "))
 	}
-	if stateErr == nil {
-		if err := restoreInotify(st); err != nil {
-			return err
-		}
-	}
-	return l.removeFiles(purge)
-}
-
-// restoreInotify puts the machine's setting back, unless somebody else has
-// changed it since.
-func restoreInotify(st *state) error {
-	if st.Inotify == "" {
-		return nil
-	}
-	data, err := os.ReadFile(inotifyFile)
-	if err != nil || strings.TrimSpace(string(data)) != fmt.Sprint(inotifyWanted) {
+	if err := restoreInotify(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(inotifyFile, []byte(st.Inotify), 0o644); err != nil {
-		return fmt.Errorf("cannot put fs.inotify.max_user_instances back to %s: %w", st.Inotify, err)
-	}
-	return nil
+	return l.removeFiles(purge)
 }
 
 // loops lists the loop devices whose file lies in the lab's folder.
@@ -88,7 +69,7 @@ func (l *Lab) removeFiles(purge bool) error {
 			return fmt.Errorf("cannot remove %s: %s is mounted there; unmount it and try again", l.dir, f[4])
 		}
 	}
-	made := []string{"hosts", "releases", "id_ed25519", "id_ed25519.pub", "known_hosts", "fleet.hcl", "ada-password", ".ncfleet"}
+	made := []string{"hosts", "releases", "id_ed25519", "id_ed25519.pub", "known_hosts", "fleet.hcl", "ncfleet.lock", "ada-password", ".ncfleet"}
 	var errs []error
 	for _, name := range made {
 		errs = append(errs, os.RemoveAll(filepath.Join(l.dir, name)))

@@ -164,6 +164,12 @@ func (h *Host) cyclePower(before power) error {
 		return fmt.Errorf("cannot switch %s: %w", h.Name, err)
 	}
 	if before.Init.alive() {
+		if h.frozen() { // a frozen process does not even die
+			path, _, thawed := h.freezerFile()
+			if err := os.WriteFile(path, []byte(thawed), 0o644); err != nil {
+				return fmt.Errorf("cannot thaw %s: %w", h.Name, err)
+			}
+		}
 		if err := syscall.Kill(before.Init.PID, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("cannot cut the power of %s: %w", h.Name, err)
 		}

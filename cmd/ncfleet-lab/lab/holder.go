@@ -167,7 +167,8 @@ func (l *Lab) watchBoot(ctx context.Context, h hostState, nspawn, boots int) {
 		err = l.setPower(h.Name, p)
 	}
 	if err == nil {
-		err = poll(ctx, 5*time.Minute, "sshd of "+h.Name, func() bool { return greets(ctx, h.Address) })
+		// It ends with this boot; a cable may be cut for long.
+		err = poll(ctx, 30*24*time.Hour, "sshd of "+h.Name, func() bool { return greets(ctx, h.Address) })
 	}
 	if err == nil {
 		p.State = powerOn

@@ -66,8 +66,8 @@ func New(o Options) (*Lab, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot find the folder %s: %w", *p, err)
 		}
-		if strings.ContainsAny(abs, ":,\\ \t\n\"'") {
-			return nil, fmt.Errorf("cannot use the folder %q: mount options take no colon, comma, blank, quote or backslash; choose another --dir or --cache", abs)
+		if strings.ContainsAny(abs, ":,\\$% \t\n\"'") {
+			return nil, fmt.Errorf("cannot use the folder %q: mount options and inventories take no colon, comma, blank, quote, backslash, dollar or percent sign; choose another --dir or --cache", abs)
 		}
 		*p = abs
 	}
@@ -93,16 +93,18 @@ func (l *Lab) run(name string) string { return filepath.Join(l.dir, "run", name)
 
 func (l *Lab) say(format string, args ...any) { fmt.Fprintf(l.log, format+"\n", args...) }
 
-// group is the name of the lab's control groups.
-func (l *Lab) group() string {
+// groupPrefix begins the names of all labs' control groups.
+const groupPrefix = "ncfleet-lab-"
+
+// Group is the name of this lab's control groups.
+func (l *Lab) Group() string {
 	sum := sha256.Sum256([]byte(l.dir))
-	return "ncfleet-lab-" + hex.EncodeToString(sum[:4])
+	return groupPrefix + hex.EncodeToString(sum[:4])
 }
 
 // state is what a lab is made of, written before it is made.
 type state struct {
 	Began     time.Time
-	Inotify   string // fs.inotify.max_user_instances before it was raised, "" = it was not
 	Root      string // the shared lower file system
 	Packages  string // the stages of the apt repository
 	Releases  string // the folder of release archives

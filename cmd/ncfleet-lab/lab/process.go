@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,10 +95,13 @@ func tool(ctx context.Context, name string, args ...string) (string, error) {
 // feed runs a program of this machine with text on its standard input, which
 // is where secrets go.
 func feed(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	// The kernel ties a program's end to the end of the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
-	// What the program started ends with it when ctx ends.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endWithParent(cmd)
+	// What the program started ends with it when ctx ends: it leads a session.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	var out, errs tail

@@ -23,7 +23,7 @@ type Status struct {
 	Nextcloud string   `json:"nextcloud"` // as status.php says over HTTP, "" = no answer
 	Closed    bool     `json:"maintenance"`
 	Boots     int      `json:"boots"`
-	Memory    int64    `json:"memory_bytes"` // -1 = unknown
+	Memory    int64    `json:"memory_bytes"` // of its processes, -1 = unknown
 }
 
 // Status asks every host at once.

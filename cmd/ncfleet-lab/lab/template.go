@@ -36,6 +36,7 @@ func (l *Lab) templates(ctx context.Context, st *state, archive string, app appT
 		return s, err
 	}
 	defer unlock()
+	l.removeUnfinished()
 	if s, err = templateSecrets(dir); err != nil {
 		return s, err
 	}
@@ -103,8 +104,7 @@ func (l *Lab) makeTemplates(ctx context.Context, st *state, archive string, app 
 	for _, db := range dbs {
 		g.Go(func() error {
 			image := filepath.Join(work, db+".img")
-			_, err := feed(ctx, s.Ada+"\n"+s.Passing+"\n", "unshare", "-m", "--propagation", "private", "--",
-				"sh", filepath.Join(work, "recipes", "template.sh"),
+			_, err := apart(ctx, s.Ada+"\n"+s.Passing+"\n", filepath.Join(work, "recipes", "template.sh"),
 				st.Root, filepath.Join(work, "nextcloud"), db, image, diskSize, appDir, filepath.Join(work, "recipes"))
 			if err != nil {
 				return fmt.Errorf("on %s: %w", db, err)

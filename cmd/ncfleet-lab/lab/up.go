@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,12 +24,6 @@ var (
 
 // hostLimit is how long a host may take from power on to a working site.
 const hostLimit = 3 * time.Minute
-
-// inotifyWanted is what a fleet needs of fs.inotify.max_user_instances: all
-// hosts count as one user, and each systemd takes several.
-const inotifyWanted = 8192
-
-const inotifyFile = "/proc/sys/fs/inotify/max_user_instances"
 
 // UpOptions say what is brought up.
 type UpOptions struct {
@@ -109,7 +102,7 @@ func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
 	if err := l.software(ctx, o, st); err != nil {
 		return err
 	}
-	if err := l.raiseInotify(st); err != nil {
+	if err := raiseInotify(); err != nil {
 		return err
 	}
 	if err := l.keys(ctx, st); err != nil {
@@ -164,6 +157,9 @@ func (l *Lab) software(ctx context.Context, o UpOptions, st *state) error {
 		return err
 	}
 	st.Releases = abs
+	if st.Official && strings.HasPrefix(abs+"/", l.dir+"/") {
+		return fmt.Errorf("--releases %s lies in the lab's own folder, which down removes; put the releases elsewhere", abs)
+	}
 	list, err := releasesIn(st.Releases)
 	if err != nil {
 		return err
@@ -188,27 +184,6 @@ func (l *Lab) software(ctx context.Context, o UpOptions, st *state) error {
 		return err
 	}
 	return writeFile(l.PasswordFile(), []byte(s.Ada+"\n"), 0o600)
-}
-
-// raiseInotify raises the one setting of this machine that a fleet needs;
-// Down puts it back.
-func (l *Lab) raiseInotify(st *state) error {
-	data, err := os.ReadFile(inotifyFile)
-	if err != nil {
-		return fmt.Errorf("cannot read fs.inotify.max_user_instances: %w", err)
-	}
-	was := strings.TrimSpace(string(data))
-	if n, err := strconv.Atoi(was); err == nil && n >= inotifyWanted {
-		return nil
-	}
-	st.Inotify = was
-	if err := l.save(st); err != nil {
-		return err
-	}
-	if err := os.WriteFile(inotifyFile, []byte(strconv.Itoa(inotifyWanted)), 0o644); err != nil {
-		return fmt.Errorf("cannot raise fs.inotify.max_user_instances: %w", err)
-	}
-	return nil
 }
 
 // keys makes the login key and the hosts' own keys.
