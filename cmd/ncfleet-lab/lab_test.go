@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		panic(err) // it is a flag of every test program
 	}
 	code := m.Run()
-	if problems := shared.end(); len(problems) > 0 {
+	if problems := append(shared.end(), official.end()...); len(problems) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: the lab left behind:\n  %s\n", strings.Join(problems, "\n  "))
 		code = 1
 	}
@@ -53,9 +53,17 @@ type sharedFleet struct {
 	dir     string
 	ncfleet string // the program under test
 	before  traces
+	// releases is a folder of official releases, "" = the stand-in's.
+	releases string
+	size     int
+	dbs      []string
 }
 
-var shared sharedFleet
+var (
+	shared = sharedFleet{size: fleetSize}
+	// official is a fleet with official releases, where a folder of them is given.
+	official = sharedFleet{size: 3, dbs: []string{"mariadb"}, releases: os.Getenv("NCFLEET_LAB_RELEASES")}
+)
 
 // fleet is the shared fleet in the hands of one test.
 type fleet struct {
@@ -73,17 +81,23 @@ type host struct {
 // up, or skips the test where there can be none.
 func realFleet(t *testing.T) *fleet {
 	t.Helper()
+	return shared.bring(t)
+}
+
+// bring returns the fleet, up, in the hands of a test.
+func (s *sharedFleet) bring(t *testing.T) *fleet {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("brings up six real hosts: some minutes")
+		t.Skip("brings up real hosts: some minutes")
 	}
-	shared.once.Do(shared.begin)
-	if shared.skip != "" {
-		t.Skip(shared.skip)
+	s.once.Do(s.begin)
+	if s.skip != "" {
+		t.Skip(s.skip)
 	}
-	if shared.err != nil {
-		t.Fatalf("the fleet did not come up: %v", shared.err)
+	if s.err != nil {
+		t.Fatalf("the fleet did not come up: %v", s.err)
 	}
-	return &fleet{t, &shared}
+	return &fleet{t, s}
 }
 
 func (s *sharedFleet) begin() {
@@ -94,7 +108,7 @@ func (s *sharedFleet) begin() {
 		return
 	}
 	removeStale(ctx)
-	s.dir = filepath.Join(os.TempDir(), fmt.Sprintf("ncfleet-lab-test-%d", os.Getpid()))
+	s.dir = filepath.Join(os.TempDir(), fmt.Sprintf("ncfleet-lab-test-%d%s", os.Getpid(), map[bool]string{true: "-official"}[s.releases != ""]))
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, dir: s.dir, cache: lab.DefaultCache}
 	l, err := a.lab()
 	if err == nil {
@@ -112,9 +126,9 @@ func (s *sharedFleet) begin() {
 	}
 	begun := time.Now()
 	if err == nil {
-		err = l.Up(ctx, lab.UpOptions{Hosts: fleetSize})
+		err = l.Up(ctx, lab.UpOptions{Hosts: s.size, DBs: s.dbs, Releases: s.releases})
 	}
-	fmt.Printf("lab: %d hosts up in %.1f s\n", fleetSize, time.Since(begun).Seconds())
+	fmt.Printf("lab: %d hosts up in %.1f s\n", s.size, time.Since(begun).Seconds())
 	s.err = err
 }
 
@@ -136,7 +150,8 @@ func buildNcfleet(ctx context.Context) (string, error) {
 func removeStale(ctx context.Context) {
 	found, _ := filepath.Glob(filepath.Join(os.TempDir(), "ncfleet-lab-test-*")) // the pattern is sound
 	for _, dir := range found {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), "ncfleet-lab-test-"))
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "ncfleet-lab-test-"), "-")
+		pid, err := strconv.Atoi(number)
 		if err != nil {
 			continue
 		}
@@ -244,7 +259,7 @@ func (f *fleet) host(n int) *host {
 func (f *fleet) hosts() []*host {
 	f.Helper()
 	var list []*host
-	for n := range fleetSize {
+	for n := range f.size {
 		list = append(list, f.host(n+1))
 	}
 	return list

@@ -57,19 +57,25 @@ type play struct {
 // newScene waits for a host, makes it anew and opens the ledger.
 func newScene(t *testing.T, p play) *scene {
 	t.Parallel()
-	s := &scene{fleet: realFleet(t), dir: t.TempDir()}
+	return (&scene{fleet: realFleet(t), dir: t.TempDir()}).open(p)
+}
+
+func (s *scene) open(p play) *scene {
+	s.Helper()
 	s.host = s.borrow(p.db)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(s.Context(), 3*time.Minute)
 	defer cancel()
 	if err := s.host.Reset(ctx); err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	if p.seconds == 0 {
 		p.seconds = 5
 	}
-	// What a cut host cannot fetch from the store would be another fault.
-	s.occ("app:disable", "notesbin")
-	s.occ("config:system:set", "standin_upgrade_seconds", "--type=integer", fmt.Sprintf("--value=%d", p.seconds))
+	if s.releases == "" {
+		// What a cut host cannot fetch from the store would be another fault.
+		s.occ("app:disable", "notesbin")
+		s.occ("config:system:set", "standin_upgrade_seconds", "--type=integer", fmt.Sprintf("--value=%d", p.seconds))
+	}
 	s.write("fleet.hcl", s.inventory(p))
 	s.openLedger()
 	return s
@@ -80,13 +86,14 @@ func (s *scene) borrow(db string) *host {
 	for {
 		stage.Lock()
 		for _, h := range s.hosts() {
-			if !stage.taken[h.Name] && (db == "" || h.DB == db) {
-				stage.taken[h.Name] = true
+			name := s.sharedFleet.dir + "/" + h.Name
+			if !stage.taken[name] && (db == "" || h.DB == db) {
+				stage.taken[name] = true
 				stage.Unlock()
 				s.Cleanup(func() {
 					stage.Lock()
 					defer stage.Unlock()
-					delete(stage.taken, h.Name)
+					delete(stage.taken, name)
 				})
 				return h
 			}
@@ -254,7 +261,12 @@ func kindOf(step string) string {
 // reach waits until a step of that kind has begun.
 func (s *scene) reach(kind string) {
 	s.Helper()
-	s.wait(4*time.Minute, "the step "+kind, func() bool {
+	s.reachWithin(4*time.Minute, kind)
+}
+
+func (s *scene) reachWithin(limit time.Duration, kind string) {
+	s.Helper()
+	s.wait(limit, "the step "+kind, func() bool {
 		select {
 		case <-s.last.done:
 			s.Fatalf("the step %s did not come, the controller ended:\n%s", kind, s.last.out.String())

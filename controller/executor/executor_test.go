@@ -279,6 +279,21 @@ func TestPackagesRunInOrder(t *testing.T) {
 	}
 }
 
+// TestRepairThatFails: a package that cannot be configured need not keep the
+// users of a site out; a host alone has nothing but its packages.
+func TestRepairThatFails(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.target.Undo = append(b.target.Undo, plan.Step{ID: "canary/cloud-07/undo-repair", Kind: plan.KindRepair, Host: "cloud-07", Instance: "files", Timeout: time.Minute,
+		Commands: []driver.Command{{Argv: []string{"sh", "-c", "echo lab-bad >&2; exit 1"}}}})
+	o := b.want(plan.KindRepair, Succeeded, "packages are not at rest: lab-bad")
+	if o.Evidence["degraded"] == "" {
+		t.Errorf("evidence %v", o.Evidence)
+	}
+	b.target.Steps, b.memory.Attempt = nil, 1
+	b.want(plan.KindRepair, Failed, "lab-bad")
+}
+
 func TestOutside(t *testing.T) {
 	t.Parallel()
 	closed := false

@@ -145,6 +145,7 @@ func TestWatchdog(t *testing.T) {
 	if exists(b.state + siteDir + "lock") {
 		t.Error("the lock was left")
 	}
+	b.want(plan.KindClose, Failed, "opened to its users at 2") // attached to by a controller that came late
 	b.want(plan.KindSnapshot, Failed, "opened to its users at 2")
 	b.want(plan.KindHop, Failed, "by the watchdog")
 	if codeVersion(b.tree) != "28.0.2.5" {

@@ -80,7 +80,7 @@ func (w *work) closes() []plan.Step {
 		}
 	}
 	switch w.step.Kind {
-	case plan.KindSnapshot, plan.KindRestore:
+	case plan.KindClose, plan.KindSnapshot, plan.KindRestore:
 		return own
 	default:
 		return all

@@ -208,6 +208,9 @@ func (m member) applyUndo(p place, e Event) {
 	}
 	if e.Kind == EventStepDone || unclear {
 		t.Done[e.Step] = true
+		if left := e.Evidence[EvidenceDegraded]; left != "" {
+			t.Reason = joinReasons(t.Reason, "rolled back, but "+left)
+		}
 		if step.Kind == plan.KindOpen && !m.moreToOpen() {
 			t.OpenedAt = e.At
 		}

@@ -56,6 +56,10 @@ type Event struct {
 // that it had let users in before.
 const EvidenceOpenedAt = "opened_at"
 
+// EvidenceDegraded is the evidence by which an undo step that did its work tells
+// what it had to leave undone.
+const EvidenceDegraded = "degraded"
+
 // EvidenceForeign is the evidence by which a step that failed tells that
 // somebody else changed or opened its site: going back by itself could destroy
 // what they, or users, did.

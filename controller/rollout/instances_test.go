@@ -142,6 +142,22 @@ func TestForeignChangeHalts(t *testing.T) {
 	}
 }
 
+// TestDegradedRollbackSaysSo: what a rollback had to leave undone stands in the
+// target's reason.
+func TestDegradedRollbackSaysSo(t *testing.T) {
+	r := newRun(t, testPlan(1))
+	r.event(Event{Kind: EventStepFail, Step: r.until("/hop"), Detail: "x"})
+	step := r.start()
+	if len(step) != 1 {
+		t.Fatalf("started %v", step)
+	}
+	r.event(Event{Kind: EventStepDone, Step: step[0], Evidence: map[string]string{EvidenceDegraded: "packages are not at rest"}})
+	r.finish()
+	if s := r.s.Targets["h01"]; s.Status != RolledBack || s.Reason != "x; rolled back, but packages are not at rest" {
+		t.Errorf("%s: %q", s.Status, s.Reason)
+	}
+}
+
 func TestHostAloneIsNeverClosed(t *testing.T) {
 	r := newRun(t, hostAlone())
 	r.until("/packages")
