@@ -278,7 +278,7 @@ func TestTakersRace(t *testing.T) {
 				t.Error("nobody took it")
 			}
 			files, _ := filepath.Glob(state + "/*")
-			if len(files) != 2 {
+			if len(files) != 3 { // fences, the lease, the reserve
 				t.Errorf("left %q", files)
 			}
 		})

@@ -117,10 +117,11 @@ lock() {
 	rm -f "$k_tmp"
 }
 
-# left_lock: removes a lock whose process is gone; false when there is none.
+# left_lock: removes a lock whose process is gone; false when there is none. Only
+# whoever made the mark of that very lock may remove it, so that it cannot be
+# another one by then.
 left_lock() {
-	[ -e "$lease.lock" ] || return 1
-	first "$lease.lock"
+	read_lock || return 1
 	k_seen=$v
 	set -f
 	# shellcheck disable=SC2086 # split on purpose
@@ -128,11 +129,17 @@ left_lock() {
 	set +f
 	boot
 	if [ "${3:-}" = "${v:--}" ] && alive "$1" "$2"; then return 1; fi
-	mv "$lease.lock" "$k_tmp.left" 2>/dev/null || return 1
-	first "$k_tmp.left"
-	# Another one than was looked at: it was made in between and is put back.
-	[ "$v" = "$k_seen" ] || ln "$k_tmp.left" "$lease.lock" 2>/dev/null
-	rm -f "$k_tmp.left"
+	k_mark=$lease.lock.of.$(printf '%s' "$k_seen" | tr -c 'A-Za-z0-9' _)
+	ln "$k_tmp" "$k_mark" 2>/dev/null || return 1
+	if read_lock && [ "$v" = "$k_seen" ]; then rm -f "$lease.lock"; fi
+	rm -f "$k_mark"
+}
+
+# read_lock: the lock's line into v; false when there is none.
+read_lock() {
+	k_open=no v=
+	{ k_open=yes; IFS= read -r v || :; } 2>/dev/null <"$lease.lock"
+	[ "$k_open" = yes ]
 }
 
 unlock() {

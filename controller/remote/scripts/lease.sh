@@ -25,6 +25,9 @@ take() {
 	raise "$how" "$who" ''
 	printf '%s\n%s\n%s\n' "$token" "$who" "$(date +%s)" >"$lease.tmp" &&
 		mv -f "$lease.tmp" "$lease" || fail "cannot write $lease: is the disk full?"
+	# Kept for start.sh: on a disk that fills up meanwhile a site must still be
+	# opened or taken back. Where there is no room for it the steps will tell.
+	[ -s "$state/reserve" ] || dd if=/dev/zero of="$state/reserve" bs=65536 count=16 2>/dev/null || rm -f "$state/reserve"
 	prune
 	show yours
 }
@@ -39,7 +42,7 @@ release() {
 	*) show free ;;
 	esac
 	raise released "$(sed -n 2p "$lease")" ''
-	rm -f "$lease" || fail "cannot remove $lease"
+	rm -f "$lease" "$state/reserve" || fail "cannot remove $lease"
 	show free
 }
 

@@ -23,6 +23,11 @@ until mkdir "$run" 2>/dev/null; do
 	[ "$tries" -gt 0 ] || fail "cannot create the run folder $run: can it be written to? If so, other starts of this run gave up again and again: start again"
 done
 
+# On a full disk the reserve makes room for this run; its own standard input can
+# be read only once, so that it is tried with other text first.
+if ! printf '%262144s' '' 2>/dev/null >"$state/room"; then rm -f "$state/reserve"; fi
+rm -f "$state/room"
+
 save() {
 	printf '%s\n' "$mark" >"$run/mark" && date +%s >"$run/claimed" &&
 		boot && printf '%s\n' "$v" >"$run/boot_id" &&
