@@ -17,19 +17,27 @@ var runbook = []string{"recheck", "lease", "hold", "stage", "fetch", "prepare", 
 	"reboot", "hop", "apps", "inspect", "open", "verify", "tidy", "release", "unlease"}
 
 // TestControllerKilledInEachStep: kill -9 as soon as a step of each kind began,
-// then resume: nothing happens twice, nothing is lost.
+// or a moment later, when it runs on the host; then resume: nothing happens
+// twice, nothing is lost.
 func TestControllerKilledInEachStep(t *testing.T) {
+	for name, moment := range map[string]time.Duration{"at once": 0, "a moment later": 400 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) { killedInEachStep(t, moment) })
+	}
+}
+
+func killedInEachStep(t *testing.T, moment time.Duration) {
 	s := newScene(t, play{system: true})
-	table := "| step | in flight at the kill | after resume |\n|---|---|---|\n"
 	running := s.apply()
 	inFlight := map[string]bool{}
 	for _, kind := range runbook {
 		s.reach(kind)
+		time.Sleep(moment)
 		running.kill()
 		inFlight[kind] = s.inFlight(kind)
 		running = s.ncfleet("resume")
 	}
 	_, out := running.ends(5*time.Minute, 0)
+	table := "| step | in flight at the kill | after resume |\n|---|---|---|\n"
 	for _, kind := range runbook {
 		table += fmt.Sprintf("| %s | %v | %s |\n", kind, inFlight[kind], s.outcomes(kind))
 	}
