@@ -71,7 +71,7 @@ func TestSSHDRestarted(t *testing.T) {
 // TestSlowLink: a bad line makes it slow, not wrong.
 func TestSlowLink(t *testing.T) {
 	s := newScene(t, play{seconds: 2})
-	if err := s.host.Slow(t.Context(), "1mbit", "5%"); err != nil {
+	if err := s.host.Slow(t.Context(), "4mbit", "3%"); err != nil {
 		t.Fatal(err)
 	}
 	_, out := s.apply().ends(8*time.Minute, 0)
