@@ -80,6 +80,22 @@ func (w *work) own(ctx context.Context) error {
 	return err
 }
 
+// Claim passes by whatever earlier controller of the rollout still lives: from
+// here on the host refuses it. A host on which a target is under way stays
+// leased to this process; another one is given back at once.
+func (e *Executor) Claim(ctx context.Context, host string, underWay bool, m Memory) error {
+	w := &work{Executor: e, step: plan.Step{Host: host}, memory: m}
+	defer w.lock("lease of " + host)()
+	_, err := insist(ctx, w, func() (struct{}, error) {
+		return struct{}{}, w.Leases.Lease(ctx, host, w.holder(), w.token())
+	})
+	if err == nil && !underWay {
+		return w.Leases.Unlease(ctx, host, w.token())
+	}
+	w.remember(host, err == nil)
+	return err
+}
+
 func (e *Executor) owns(host string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

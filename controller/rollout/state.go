@@ -238,6 +238,20 @@ func (s *State) InFlight() []string {
 	return ids
 }
 
+// Hosts are those that the rollout may still change by itself, with whether a
+// target of theirs was begun and has not settled.
+func (s *State) Hosts() map[string]bool {
+	hosts := map[string]bool{}
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			if !m.state.Settled() {
+				hosts[m.plan.Host] = hosts[m.plan.Host] || m.state.Status != Waiting
+			}
+		}
+	}
+	return hosts
+}
+
 // Settled reports whether a target's fate is known.
 func (t *TargetState) Settled() bool {
 	switch t.Status {
