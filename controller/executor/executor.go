@@ -232,6 +232,11 @@ func (e *Executor) Lookup(ctx context.Context, p *plan.Plan, t *plan.Target, s p
 	if o, ok := w.prepare(); !ok {
 		return o, true
 	}
+	// The lease comes first: what never began must not begin afterwards, by the
+	// controller that wanted it.
+	if err := w.own(ctx); err != nil {
+		return w.failed("cannot take over the lease", err), true
+	}
 	state, err := w.look(ctx, w.id())
 	if err != nil {
 		return w.failed("cannot look up what became of the step", err), true
