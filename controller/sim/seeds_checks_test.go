@@ -1,0 +1,216 @@
+package sim_test
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/rollout"
+)
+
+// checkBegin looks, from the host's side, at a run that begins.
+func (w *world) checkBegin(in *incarnation, h *host, r *run) {
+	id, step := stepOf(r.id)
+	if in.stale && w.fenced(in, h) {
+		w.broken("a stale controller changes nothing", "%s begins on %s", r.id, h.name)
+		return
+	}
+	if id != in.rollout {
+		w.broken("runs are named after the rollout", "%s begins %s", in.rollout, r.id)
+	}
+	if r.script == "gate.sh" {
+		return
+	}
+	l := in.book.ledger
+	s := l.steps[step]
+	if s.step == nil {
+		w.broken("the plan is all there is", "%s begins", r.id)
+		return
+	}
+	if s.of.flight != step {
+		w.broken("journal before act", "%s begins on %s and the journal does not say so", r.id, h.name)
+	}
+	switch owner, _, _ := fields(h.lease.token); {
+	case owner == "" && h.released[id]:
+		w.count("begun after the host's other target gave the lease back")
+	case owner != id:
+		w.broken("one rollout per host", "%s begins on %s, whose lease is %q", r.id, h.name, h.lease.token)
+	}
+	for _, b := range w.books {
+		for _, o := range b.ledger.order {
+			if b.rollout != id && o.plan.Host == h.name && o.holdsLease() {
+				w.broken("one rollout per host", "%s begins on %s while %s of %s is under way", r.id, h.name, o.plan.Name, b.rollout)
+			}
+		}
+	}
+	// What a run tells of is looked up; only what an earlier controller's run
+	// left undone, as lost, may be begun by another one.
+	looked := !kindOf(s.step, plan.KindStage, plan.KindSnapshot, plan.KindRestore, plan.KindReboot, plan.KindPrepare)
+	if looked && !strings.Contains(r.id, "~") && s.of.starter != in.n {
+		w.broken("look up before act", "%s begins, and it was an earlier controller that wanted it", r.id)
+	}
+	changes := r.script == "hop.sh" || r.script == "apps.sh" || r.script == "packages"
+	if !changes {
+		return
+	}
+	if h.begun[id+step]++; h.begun[id+step] > 1 {
+		w.broken("no step's effect twice", "%s begins again on %s", r.id, h.name)
+	}
+	if s.step.Changes {
+		w.checkHandles(in.book, s, r)
+	}
+}
+
+// holdsLease reports whether the target took its host's lease and did not give
+// it back.
+func (a *account) holdsLease() bool {
+	took, gave := false, false
+	for _, list := range [][]plan.Step{a.plan.Steps, a.plan.Undo} {
+		for i := range list {
+			took = took || list[i].Kind == plan.KindLease && a.done[list[i].ID]
+			gave = gave || list[i].Kind == plan.KindUnlease && a.begun[list[i].ID]
+		}
+	}
+	return took && !gave && !a.rest()
+}
+
+// checkHandles finds the handle of every snapshot of the target in the raw
+// journal, and the snapshot whole on its host.
+func (w *world) checkHandles(b *book, s entry, r *run) {
+	for i := range s.of.plan.Steps[:s.index] {
+		st := &s.of.plan.Steps[i]
+		if st.Kind != plan.KindSnapshot {
+			continue
+		}
+		at := slices.IndexFunc(b.events, func(e rollout.Event) bool { return e.Kind == rollout.EventStepDone && e.Step == st.ID })
+		if at < 0 || b.events[at].Handle == nil || !w.wholeSnap(b.events[at].Handle.Key) {
+			w.broken("no change without a verified snapshot", "%s begins, and what %s took is not there", r.id, st.ID)
+		}
+	}
+}
+
+// whole reports whether a snapshot could be put back.
+func (w *world) whole(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wholeSnap(key)
+}
+
+func (w *world) wholeSnap(key string) bool {
+	name, _, _ := strings.Cut(key, "/")
+	snapshot, _, _ := strings.Cut(key, "\n")
+	s := w.host(name).snaps[snapshot]
+	return s != nil && s.whole
+}
+
+// checkClosed counts the targets that are closed at this instant.
+func (w *world) checkClosed(id string) {
+	l := w.ledgerOf(id)
+	if l == nil {
+		return
+	}
+	out := 0
+	for _, a := range l.order {
+		if closed := w.closedOf(a.plan, id); len(closed) > 0 && !a.asked {
+			out++
+		}
+	}
+	w.mostOut = max(w.mostOut, out)
+	if p := w.plan.Policy; out > p.MaxUnavailable {
+		w.broken("max unavailable", "%d targets are closed, at most %d may be", out, p.MaxUnavailable)
+	}
+}
+
+// closedOf lists the instances of a target that the rollout keeps closed.
+func (w *world) closedOf(t *plan.Target, id string) (names []string) {
+	for _, i := range w.host(t.Host).instances {
+		if i.closed && i.closedBy == id && i.closedFor == t.Name {
+			names = append(names, i.name)
+		}
+	}
+	return names
+}
+
+// checkRestore looks at what putting a snapshot back would lose.
+func (w *world) checkRestore(r *run, i *instance, s *snap) {
+	id, step := stepOf(r.id)
+	l := w.ledgerOf(id)
+	a := l.steps[step].of
+	if i == nil {
+		return
+	}
+	if !i.closed {
+		w.broken("a snapshot is put back into a closed instance", "%s begins", r.id)
+	}
+	lost := 0
+	for _, n := range i.writes {
+		if !slices.Contains(s.of.writes, n) {
+			lost++
+		}
+	}
+	if lost > 0 && !a.asked {
+		w.broken("an automatic rollback loses nothing", "%s loses %d writes that users were told of", r.id, lost)
+	}
+	w.forgiven[i] = w.forgiven[i] || a.asked
+}
+
+// fenced reports whether another controller of this rollout has taken over the
+// host's lease.
+func (w *world) fenced(in *incarnation, h *host) bool {
+	_, epoch, full := fields(h.lease.token)
+	_, own, _ := fields(in.token)
+	return full && max(epoch, h.fences[in.rollout]) > own
+}
+
+// checkAtRest looks at the fleet when nothing runs any more.
+func (w *world) checkAtRest(b *book, s *rollout.State) {
+	named := map[string]bool{}
+	for _, n := range s.Closed() {
+		named[n] = true
+	}
+	for _, a := range b.ledger.order {
+		t := s.Targets[a.plan.Name]
+		if closed := w.closedOf(a.plan, b.rollout); len(closed) > 0 && !named[a.plan.Name] && !t.StillClosed && !w.lied[a.plan.Name] {
+			w.broken("no instance is left closed unnamed", "%v of %s is closed, which is %s", closed, a.plan.Name, t.Status)
+		}
+		w.checkTarget(a, t)
+	}
+	for i, acked := range w.acked {
+		for _, n := range acked {
+			if !w.forgiven[i] && !slices.Contains(i.writes, n) {
+				w.broken("no write is lost", "write %d of %s/%s", n, i.host.name, i.name)
+				break
+			}
+		}
+	}
+}
+
+// checkTarget compares what the rollout says of a target with its host.
+func (w *world) checkTarget(a *account, t *rollout.TargetState) {
+	h := w.host(a.plan.Host)
+	i := h.instance("/var/www/" + a.plan.Instance)
+	switch t.Status {
+	case rollout.Upgraded:
+		if i != nil && (i.code != full(a.plan.To) || !i.sound() || i.closed) && !w.lied[a.plan.Name] {
+			w.broken("success is read from the world", "%s is called upgraded: code %s, closed %v", a.plan.Name, i.code, i.closed)
+		}
+	case rollout.RolledBack, rollout.Untouched:
+		alone := len(w.books) == 1 // or the other rollout upgraded it
+		if i != nil && (i.code != a.plan.From && alone || !i.sound()) && !w.lied[a.plan.Name] {
+			w.broken("success is read from the world", "%s is called %s: code %s, database %s", a.plan.Name, t.Status, i.code, i.schema)
+		}
+	}
+}
+
+// sleep waits, unless the world ends before.
+func (w *world) sleep(d time.Duration) bool {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.over:
+		return false
+	}
+}

@@ -1,0 +1,213 @@
+package sim_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/plugins/driver"
+)
+
+// host is a fake machine: what is on it outlives every controller. All fields
+// are guarded by the world's lock.
+type host struct {
+	w         *world
+	name      string
+	instances []*instance
+	boot      int
+	awayUntil time.Time
+	slowUntil time.Time
+	openssl   string
+	needsBoot bool   // the packages ask for a reboot
+	rivals    string // "none", "active" or "held"
+	lease     lease
+	fences    map[string]int64 // the highest epoch seen, by rollout
+	released  map[string]bool  // rollouts that gave their lease back
+	runs      map[string]*run
+	snaps     map[string]*snap
+	files     map[string]bool
+	doors     map[string]*run // by address
+	begun     map[string]int  // how often the effect of a step began here
+}
+
+// instance is one installation. Its users write whenever it serves.
+type instance struct {
+	host                 *host
+	name, path           string
+	code, config, schema nextcloud.Version
+	half                 bool // the database is half migrated
+	app                  string
+	appLost, setupError  bool
+	closed               bool
+	closedBy, closedFor  string // the rollout that closed it, and the target
+	writes               []int  // acknowledged, in the database
+	kept, staged         map[string]nextcloud.Version
+}
+
+// snap is what a snapshot holds of an instance, or of a host.
+type snap struct {
+	whole   bool
+	of      instance
+	openssl string
+}
+
+type lease struct{ token, holder string }
+
+func newHost(w *world, name string, instances []string) *host {
+	h := &host{w: w, name: name, openssl: "1", rivals: "active", fences: map[string]int64{}, released: map[string]bool{}, runs: map[string]*run{}, snaps: map[string]*snap{},
+		files: map[string]bool{}, doors: map[string]*run{}, begun: map[string]int{}}
+	for _, n := range instances {
+		h.instances = append(h.instances, &instance{host: h, name: n, path: "/var/www/" + n, code: v28, config: v28, schema: v28, app: "1.0.0",
+			kept: map[string]nextcloud.Version{}, staged: map[string]nextcloud.Version{}})
+	}
+	return h
+}
+
+func (h *host) bootID() string { return h.name + "-boot-" + strconv.Itoa(h.boot) }
+
+func (h *host) away() bool { return time.Now().Before(h.awayUntil) }
+
+func (h *host) instance(path string) *instance {
+	for _, i := range h.instances {
+		if i.path == path {
+			return i
+		}
+	}
+	return nil
+}
+
+// sound reports whether code and database fit together.
+func (i *instance) sound() bool { return i.code == i.config && i.config == i.schema && !i.half }
+
+func (i *instance) serves() bool { return !i.closed && i.sound() && !i.host.away() }
+
+// users lets the users of every instance write something. It is called before
+// whatever touches the host: the worst moments are never quiet ones.
+func (h *host) users() {
+	for _, i := range h.instances {
+		if i.serves() {
+			h.w.writes++
+			i.writes = append(i.writes, h.w.writes)
+			h.w.acked[i] = append(h.w.acked[i], h.w.writes)
+		}
+	}
+}
+
+// fields reads a token "ROLLOUT EPOCH NONCE"; one word alone is a token
+// without an epoch.
+func fields(token string) (rollout string, epoch int64, full bool) {
+	f := strings.Fields(token)
+	if len(f) != 3 {
+		return token, 0, false
+	}
+	n, err := strconv.ParseInt(f[1], 10, 64)
+	return f[0], n, err == nil
+}
+
+// take is the host's side of taking the lease: free, the same token, or the
+// same rollout under a higher epoch.
+func (h *host) take(token, holder string) error {
+	rollout, epoch, full := fields(token)
+	if h.lease.token == token {
+		return nil
+	}
+	if full && epoch < h.fences[rollout] {
+		return errStale
+	}
+	if h.lease.token != "" {
+		owner, has, ofEpoch := fields(h.lease.token)
+		if owner != rollout {
+			return fmt.Errorf("%w by %s", errHeld, h.lease.holder)
+		}
+		if !full || !ofEpoch || epoch <= has {
+			return errStale
+		}
+		h.w.count("lease taken over")
+	}
+	h.released[rollout] = false
+	h.lease, h.fences[rollout] = lease{token, holder}, max(epoch, h.fences[rollout])
+	return nil
+}
+
+func (h *host) release(token string) error {
+	if h.lease.token == "" || h.lease.token == token {
+		rollout, _, _ := fields(token)
+		h.lease, h.released[rollout] = lease{}, true
+		return nil
+	}
+	return fmt.Errorf("%w by %s", errHeld, h.lease.holder)
+}
+
+// guard is what every changing call asks: is the lease the caller's? A lease
+// without an epoch may be missing, as start.sh has it.
+func (h *host) guard(token string) error {
+	if h.lease.token == token {
+		return nil
+	}
+	_, _, full := fields(token)
+	if h.lease.token == "" && !full {
+		return nil
+	}
+	h.w.count("refused without the lease")
+	return errStale
+}
+
+// reboot ends every run without an exit status and keeps the host away.
+func (h *host) reboot(down time.Duration) {
+	h.users()
+	h.boot++
+	h.needsBoot = false
+	h.awayUntil = later(h.awayUntil, time.Now().Add(down))
+	h.w.say("%s reboots", h.name)
+	for _, r := range h.runs {
+		r.end(driver.RunLost, -1, "the host rebooted")
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// start claims the run's id and begins it; a second start attaches.
+func (h *host) start(in *incarnation, id string, c driver.Command) driver.RunState {
+	if r := h.runs[id]; r != nil {
+		s := r.look()
+		s.Attached = true
+		return s
+	}
+	r := &run{host: h, id: id, command: c, script: scriptOf(c), kill: make(chan struct{}), done: make(chan struct{}), stop: make(chan struct{}, 1),
+		state: driver.RunState{ID: id, Phase: driver.RunRunning, BootID: h.bootID()}}
+	h.runs[id] = r
+	h.w.checkBegin(in, h, r)
+	r.fault = h.w.runFault(r)
+	h.w.say("%s begins %s %s", h.name, id, r.fault)
+	h.w.runs.Go(r.exec)
+	return r.look()
+}
+
+// short answers the commands that are no detached runs.
+func (h *host) short(in *incarnation, c driver.Command) driver.Result {
+	last := c.Argv[len(c.Argv)-1]
+	switch line := strings.Join(c.Argv, " "); {
+	case line == "cat /proc/sys/kernel/random/boot_id":
+		return driver.Result{Stdout: []byte(h.bootID() + "\n")}
+	case strings.HasPrefix(line, `sh -c cat "$1"`):
+		return driver.Result{Exit: 1}
+	case c.Argv[0] == "dpkg-query":
+		return driver.Result{Stdout: []byte("openssl " + h.openssl + " installed\n")}
+	case strings.HasSuffix(last, "/door-stop"):
+		for _, r := range h.doors {
+			if name, _, _ := strings.Cut(strings.TrimPrefix(last, "/var/lib/ncfleet/sites/"), "/"); strings.ReplaceAll(r.option("--name"), "/", "+") == name {
+				r.stopDoor()
+			}
+		}
+		return driver.Result{}
+	}
+	in.w.broken("the model", "%s is asked for a short command that it does not know: %q", h.name, c.Argv)
+	return driver.Result{Exit: 127}
+}
