@@ -11,4 +11,10 @@
 // on to the tool it stands for, nothing needs root, and every listener is on
 // 127.0.0.1. A simulated host proves that the controller's own parts fit
 // together; it proves nothing about PHP, apt or Nextcloud.
+//
+// The package's tests hold a second fleet, one of models under a virtual clock:
+// the real loop, core and executor over hosts, drivers, operators and faults
+// that a seed draws, thousands of them in a minute, each held against the rules
+// from outside. See TestSeeds: "go test ./controller/sim -seeds 10000" for many,
+// "-seed 42 -v" for one with its story.
 package sim

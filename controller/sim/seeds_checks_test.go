@@ -2,18 +2,20 @@ package sim_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/rollout"
+	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
 // checkBegin looks, from the host's side, at a run that begins.
 func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	id, step := stepOf(r.id)
-	if in.stale && w.fenced(in, h) {
-		w.broken("a stale controller changes nothing", "%s begins on %s", r.id, h.name)
+	if in.stale {
+		w.broken("a stale controller changes nothing", "%s begins on %s, whose lease is %s's", r.id, h.name, h.lease.holder)
 		return
 	}
 	if id != in.rollout {
@@ -22,6 +24,7 @@ func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	if r.script == "gate.sh" {
 		return
 	}
+	w.checkAgain(h, r)
 	l := in.book.ledger
 	s := l.steps[step]
 	if s.step == nil {
@@ -54,11 +57,36 @@ func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	if !changes {
 		return
 	}
-	if h.begun[id+step]++; h.begun[id+step] > 1 {
+	if h.begun[id+step]++; h.begun[id+step] > 1 && !strings.Contains(r.id, "~") {
 		w.broken("no step's effect twice", "%s begins again on %s", r.id, h.name)
 	}
 	if s.step.Changes {
 		w.checkHandles(in.book, s, r)
+	}
+}
+
+// checkAttach: what began before the step was last begun is another attempt's,
+// and no answer to this one.
+func (w *world) checkAttach(in *incarnation, r *run) {
+	_, step := stepOf(r.id)
+	if s := in.book.ledger.steps[step]; s.of != nil && s.of.flight == step && r.at.Before(s.of.flightAt) {
+		w.broken("a step asked for again is another attempt", "%s answers for an earlier one", r.id)
+	}
+}
+
+// checkAgain: a run that is begun once more under another name is the next
+// attempt of one that was lost or failed.
+func (w *world) checkAgain(h *host, r *run) {
+	name, n, again := strings.Cut(r.id, "~")
+	if !again {
+		return
+	}
+	if k, err := strconv.Atoi(n); err == nil && k > 2 {
+		name += "~" + strconv.Itoa(k-1)
+	}
+	before := h.runs[name]
+	if before == nil || before.state.Phase == driver.RunRunning || before.state.Phase == driver.RunExited && before.state.Exit == 0 {
+		w.broken("no step's effect twice", "%s begins on %s, and the attempt before it ended well or still runs", r.id, h.name)
 	}
 }
 
@@ -116,7 +144,6 @@ func (w *world) checkClosed(id string) {
 			out++
 		}
 	}
-	w.mostOut = max(w.mostOut, out)
 	if p := w.plan.Policy; out > p.MaxUnavailable {
 		w.broken("max unavailable", "%d targets are closed, at most %d may be", out, p.MaxUnavailable)
 	}
@@ -155,14 +182,6 @@ func (w *world) checkRestore(r *run, i *instance, s *snap) {
 	w.forgiven[i] = w.forgiven[i] || a.asked
 }
 
-// fenced reports whether another controller of this rollout has taken over the
-// host's lease.
-func (w *world) fenced(in *incarnation, h *host) bool {
-	_, epoch, full := fields(h.lease.token)
-	_, own, _ := fields(in.token)
-	return full && max(epoch, h.fences[in.rollout]) > own
-}
-
 // checkAtRest looks at the fleet when nothing runs any more.
 func (w *world) checkAtRest(b *book, s *rollout.State) {
 	named := map[string]bool{}
@@ -171,11 +190,12 @@ func (w *world) checkAtRest(b *book, s *rollout.State) {
 	}
 	for _, a := range b.ledger.order {
 		t := s.Targets[a.plan.Name]
-		if closed := w.closedOf(a.plan, b.rollout); len(closed) > 0 && !named[a.plan.Name] && !t.StillClosed && !w.lied[a.plan.Name] {
+		if closed := w.closedOf(a.plan, b.rollout); len(closed) > 0 && !named[a.plan.Name] && !t.StillClosed {
 			w.broken("no instance is left closed unnamed", "%v of %s is closed, which is %s", closed, a.plan.Name, t.Status)
 		}
 		w.checkTarget(a, t)
 	}
+	w.checkLeases(b)
 	for i, acked := range w.acked {
 		for _, n := range acked {
 			if !w.forgiven[i] && !slices.Contains(i.writes, n) {
@@ -186,18 +206,41 @@ func (w *world) checkAtRest(b *book, s *rollout.State) {
 	}
 }
 
+// checkLeases: where nothing failed by itself, a host whose targets are all
+// through is given back.
+func (w *world) checkLeases(b *book) {
+	if w.fails || w.menu.link+len(w.menu.kills) > 0 || w.menu.stale > 0 {
+		return
+	}
+	held := map[string]bool{}
+	for _, h := range w.hosts {
+		owner, _, _ := fields(h.lease.token)
+		held[h.name] = owner == b.rollout
+	}
+	for _, a := range b.ledger.order {
+		if !a.rest() || a.stuck {
+			delete(held, a.plan.Host)
+		}
+	}
+	for name, is := range held {
+		if is {
+			w.broken("leases are given back", "%s is leased to %s", name, b.rollout)
+		}
+	}
+}
+
 // checkTarget compares what the rollout says of a target with its host.
 func (w *world) checkTarget(a *account, t *rollout.TargetState) {
 	h := w.host(a.plan.Host)
 	i := h.instance("/var/www/" + a.plan.Instance)
 	switch t.Status {
 	case rollout.Upgraded:
-		if i != nil && (i.code != full(a.plan.To) || !i.sound() || i.closed) && !w.lied[a.plan.Name] {
+		if i != nil && (i.code != full(a.plan.To) || !i.sound() || i.closed) {
 			w.broken("success is read from the world", "%s is called upgraded: code %s, closed %v", a.plan.Name, i.code, i.closed)
 		}
 	case rollout.RolledBack, rollout.Untouched:
 		alone := len(w.books) == 1 // or the other rollout upgraded it
-		if i != nil && (i.code != a.plan.From && alone || !i.sound()) && !w.lied[a.plan.Name] {
+		if i != nil && alone && (i.code != a.plan.From || !i.sound()) {
 			w.broken("success is read from the world", "%s is called %s: code %s, database %s", a.plan.Name, t.Status, i.code, i.schema)
 		}
 	}

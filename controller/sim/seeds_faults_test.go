@@ -14,6 +14,7 @@ type menu struct {
 	runFaults         []string
 	driverFaults      []string
 	kills             []int // after how many points each controller is killed; 0 never
+	hold              int   // how often the gate asks for people
 	drain             bool
 	rival             time.Duration // a second rollout with a journal of its own comes; 0 none
 	stale             time.Duration // a controller is stopped and another one takes over; 0 none
@@ -52,6 +53,9 @@ func drawMenu(rnd *rand.Rand) menu {
 		for range 2 + rnd.Intn(8) {
 			m.kills = append(m.kills, 1+rnd.Intn(60))
 		}
+	}
+	if rnd.Intn(6) == 0 {
+		m.hold = 300
 	}
 	m.drain = rnd.Intn(12) == 0
 	m.second = rnd.Intn(10) == 0
@@ -166,6 +170,10 @@ func (w *world) linkFault(when, op, key, n string) bool {
 
 // runFault decides at a run's start what will go wrong with it.
 func (w *world) runFault(r *run) string {
+	if r.script == "hop.sh" && w.chance(w.menu.hold, "hold", r.id) {
+		w.count("run hold")
+		return "hold"
+	}
 	if !w.chance(w.menu.run, "run", r.id) {
 		return ""
 	}

@@ -34,6 +34,8 @@ type shape struct {
 	noURL     bool
 	noRivals  bool
 	webdav    bool
+	reopen    time.Duration // the watchdog's patience
+	rollback  bool          // an interrupted hop is taken back, not run again
 	bakes     []time.Duration
 	approve   []bool
 	policy    plan.Policy
@@ -44,7 +46,8 @@ type shape struct {
 func drawShape(rnd *rand.Rand) shape {
 	s := shape{waves: 1 + rnd.Intn(3), to: []string{"29", "29", "29", "30", ""}[rnd.Intn(5)],
 		packages: rnd.Intn(3) == 0, apps: rnd.Intn(3) == 0, captured: rnd.Intn(2) == 0,
-		noURL: rnd.Intn(8) == 0, noRivals: rnd.Intn(3) == 0, webdav: rnd.Intn(100) == 0}
+		noURL: rnd.Intn(8) == 0, noRivals: rnd.Intn(3) == 0, webdav: rnd.Intn(100) == 0,
+		reopen: []time.Duration{0, 30 * time.Second, 3 * time.Minute}[rnd.Intn(3)], rollback: rnd.Intn(3) == 0}
 	s.packages = s.packages || s.to == ""
 	s.reboot = s.packages && rnd.Intn(2) == 0
 	targets, most := 0, 1+min(rnd.Intn(8), rnd.Intn(8))
@@ -92,6 +95,10 @@ func (s *shape) input(hosts []*host) plan.Input {
 		Apps: inventory.Apps{Update: "none", OnIncompatible: "block"}, MaxUnavailable: inventory.Amount{Count: 1},
 		Spread: &inventory.Spread{Label: "site", Max: 1},
 		Gate:   inventory.Gate{WebDAV: "off", SetupChecks: "compare", Log: "fatal", OutsideVerify: "required"}}
+	r.ReopenAfter = s.reopen
+	if s.rollback {
+		r.Core.Interrupted = "rollback"
+	}
 	if s.packages {
 		r.System.Level = "security"
 	}

@@ -35,6 +35,9 @@ func (b *book) copied() *book {
 		c.ledger.see(e, b.by[i])
 	}
 	c.ledger.quiet = false
+	for i, a := range b.ledger.order {
+		c.ledger.order[i].flightAt = a.flightAt
+	}
 	c.requests = slices.Clone(b.requests)
 	for id, a := range b.answers {
 		c.answers[id] = a
@@ -67,11 +70,11 @@ func (p pages) Append(_ string, e rollout.Event) (rollout.Event, error) {
 	}
 	e.At = e.At.UTC().Round(0)
 	b.events, b.by = append(b.events, e), append(b.by, in.n)
-	if e.Kind == rollout.EventStarted || e.Kind == rollout.EventAttached {
-		in.came = e.Seq
-	}
 	in.w.say("%s/%d %3d %s %s%s%s %s", b.rollout, in.n, e.Seq, e.Kind, e.Step, e.Target, e.Wave, e.Detail)
 	b.ledger.see(e, in.n)
+	if e.Kind == rollout.EventStepHeld && b == in.w.books[0] {
+		in.w.decide(e)
+	}
 	if in.w.events++; in.w.events > in.w.mostEvents() {
 		in.w.broken("the loop ends", "more than %d events", in.w.mostEvents())
 	}

@@ -38,7 +38,8 @@ type account struct {
 	plan     *plan.Target
 	wave     int
 	flight   string // the step without an outcome
-	starter  int    // the controller that started it
+	flightAt time.Time
+	starter  int // the controller that started it
 	begun    map[string]bool
 	done     map[string]bool
 	handles  map[string]bool

@@ -76,6 +76,9 @@ func (in *incarnation) refusal(h *host, op, key, n string) error {
 		in.w.say("link lost before %s %s", op, key)
 		return errLink
 	}
+	if op != "outside" {
+		h.heard = time.Now()
+	}
 	return nil
 }
 
@@ -105,16 +108,35 @@ func (l link) Run(ctx context.Context, c driver.Command) (driver.Result, error) 
 	if err := l.in.enter(ctx, l.h, "run", key); err != nil {
 		return driver.Result{}, err
 	}
-	r := l.h.short(l.in, c)
+	r := l.h.short(l.in, c, false)
 	return r, l.in.leave("run", key)
 }
 
-func (l link) Start(ctx context.Context, id, token string, c driver.Command) (driver.RunState, error) {
-	if err := l.in.enter(ctx, l.h, "start", id); err != nil {
-		return driver.RunState{}, err
+func (l link) Do(ctx context.Context, token string, c driver.Command) (driver.Result, error) {
+	key := l.h.name + " " + strings.Join(c.Argv, " ")
+	if err := l.change(ctx, token, "do", key); err != nil {
+		return driver.Result{}, err
 	}
-	if err := l.h.guard(token); err != nil {
+	r := l.h.short(l.in, c, true)
+	return r, l.in.leave("do", key)
+}
+
+// change is the beginning of every call that changes something: the host asks
+// for the lease.
+func (l link) change(ctx context.Context, token, op, key string) error {
+	err := l.in.enter(ctx, l.h, op, key)
+	if err != nil {
+		return err
+	}
+	if err = l.h.guard(token); err != nil {
+		l.in.w.say("%s refuses %s %s: %v", l.h.name, op, key, err)
 		l.in.w.mu.Unlock()
+	}
+	return err
+}
+
+func (l link) Start(ctx context.Context, id, token string, c driver.Command) (driver.RunState, error) {
+	if err := l.change(ctx, token, "start", id); err != nil {
 		return driver.RunState{}, err
 	}
 	s := l.h.start(l.in, id, c)
@@ -162,8 +184,8 @@ func (l link) Wait(ctx context.Context, id string, _ func(stdout, stderr []byte)
 	}
 }
 
-func (l link) Abort(ctx context.Context, id string) error {
-	if err := l.in.enter(ctx, l.h, "abort", id); err != nil {
+func (l link) Abort(ctx context.Context, id, token string) error {
+	if err := l.change(ctx, token, "abort", id); err != nil {
 		return err
 	}
 	if r := l.h.runs[id]; r != nil {
@@ -174,8 +196,8 @@ func (l link) Abort(ctx context.Context, id string) error {
 	return l.in.leave("abort", id)
 }
 
-func (l link) Put(ctx context.Context, path, _ string, _ uint32, _ int64, _ string, _ func() (io.ReadCloser, error)) error {
-	if err := l.in.enter(ctx, l.h, "put", l.h.name+path); err != nil {
+func (l link) Put(ctx context.Context, token, path, _ string, _ uint32, _ int64, _ string, _ func() (io.ReadCloser, error)) error {
+	if err := l.change(ctx, token, "put", l.h.name+path); err != nil {
 		return err
 	}
 	l.h.files[path] = true
@@ -241,5 +263,6 @@ func (in *incarnation) performer() *executor.Executor {
 	o := outfit{in}
 	return executor.New(executor.Deps{Hosts: o, Snapshots: snapshots{in: in}, Releases: o, Surveyor: o, Leases: o,
 		Retryable: func(err error) bool { return errors.Is(err, errAway) || errors.Is(err, errLink) },
-		HTTP:      httpClient(in), Holder: "ops@control"})
+		Fenced:    func(err error) bool { return errors.Is(err, errStale) }, Held: func(err error) bool { return errors.Is(err, errHeld) },
+		HTTP: httpClient(in), Holder: "ops@control"})
 }

@@ -34,7 +34,7 @@ func (l *ledger) begin(e rollout.Event, by int) {
 			l.broken("two targets of one host never run at once", "%s begins while %s runs", e.Step, o.flight)
 		}
 	}
-	s.of.flight, s.of.starter, s.of.begun[e.Step] = e.Step, by, true
+	s.of.flight, s.of.flightAt, s.of.starter, s.of.begun[e.Step] = e.Step, time.Now(), by, true
 }
 
 func (l *ledger) beginGate(e rollout.Event, s entry) {
@@ -212,7 +212,7 @@ func (l *ledger) outcome(e rollout.Event) {
 		a.counted = a.counted || a.closed
 	case rollout.EventStepFail:
 		a.counted = true
-		if (a.mayBeIn || s.step.Phase == plan.PhaseAfter) && !a.asked {
+		if (a.mayBeIn || e.Evidence[rollout.EvidenceForeign] != "" || s.step.Phase == plan.PhaseAfter) && !a.asked {
 			a.stuck, a.accepted = true, false
 		} else {
 			a.turned = true

@@ -17,6 +17,7 @@ type run struct {
 	command driver.Command
 	script  string // of the host scripts, or the command's own name
 	fault   string
+	at      time.Time
 	state   driver.RunState
 	pauses  int
 	kill    chan struct{} // closed when it was ended or lost

@@ -21,22 +21,8 @@ func (r *run) perform() {
 		}
 	}
 	switch r.script {
-	case "hold.sh":
-		r.pause(time.Second)
-		h.rivals = "held"
-	case "unhold.sh":
-		r.pause(time.Second)
-		if h.rivals == "held" {
-			h.rivals = "active"
-		}
-	case "fetch", "repair":
-		r.pause(5 * time.Second)
-	case "packages":
-		r.pause(5 * time.Second)
-		r.pause(20 * time.Second)
-		h.openssl, h.needsBoot = "2", h.w.hash("needs boot", h.name)%3 > 0
-	case "reboot.sh":
-		r.rebootHost()
+	case "hold.sh", "unhold.sh", "fetch", "repair", "packages", "reboot.sh":
+		r.onHost()
 	case "stage.sh":
 		r.pause(10 * time.Second)
 		to, err := nextcloud.ParseVersion(r.option("--to"))
@@ -56,6 +42,7 @@ func (r *run) perform() {
 		i.close(r)
 		r.mark("closed")
 		r.pause(3 * time.Second)
+		i.watchdog(r.option("--watchdog"))
 	case "open.sh":
 		r.pause(time.Second)
 		i.open(r)
@@ -66,6 +53,7 @@ func (r *run) perform() {
 		r.hop(i)
 	case "apps.sh":
 		r.pause(3 * time.Second)
+		r.mayChange(i)
 		i.app = "2.0.0"
 		r.pause(5 * time.Second)
 	case "swapback.sh":
@@ -81,6 +69,29 @@ func (r *run) perform() {
 		r.copyState()
 	default:
 		h.w.broken("the model", "%s is asked for a run that it does not know: %q", h.name, r.command.Argv)
+	}
+}
+
+// onHost is what the scripts and commands do that are about the host alone.
+func (r *run) onHost() {
+	h := r.host
+	switch r.script {
+	case "hold.sh":
+		r.pause(time.Second)
+		h.rivals = "held"
+	case "unhold.sh":
+		r.pause(time.Second)
+		if h.rivals == "held" {
+			h.rivals = "active"
+		}
+	case "packages":
+		r.pause(5 * time.Second)
+		r.pause(20 * time.Second)
+		h.openssl, h.needsBoot = "2", h.w.hash("needs boot", h.name)%3 > 0
+	case "reboot.sh":
+		r.rebootHost()
+	default: // nothing that the model knows of
+		r.pause(5 * time.Second)
 	}
 }
 
@@ -119,7 +130,8 @@ func (i *instance) close(r *run) {
 	if l := i.host.w.ledgerOf(rollout); !i.closed && l.steps[step].of != nil {
 		i.closedBy, i.closedFor = rollout, l.steps[step].of.plan.Name
 	}
-	i.closed = true
+	i.closed, i.changing, i.restoring, i.reopened = true, false, false, time.Time{}
+	i.watch++
 	i.host.w.checkClosed(rollout)
 }
 
@@ -139,6 +151,7 @@ func (r *run) hop(i *instance) {
 	r.pause(2 * time.Second)
 	to, _ := nextcloud.ParseVersion(r.option("--to"))
 	to = full(to)
+	r.mayChange(i)
 	if i.config == to && i.code == to && i.schema == to {
 		return
 	}
@@ -153,6 +166,7 @@ func (r *run) hop(i *instance) {
 		delete(i.staged, r.option("--staged"))
 	}
 	r.pause(5 * time.Second)
+	r.mark("upgrade-begin")
 	i.half = true
 	r.pause(30 * time.Second)
 	i.schema, i.config, i.half = to, to, false
@@ -176,7 +190,7 @@ func (r *run) copyState() {
 	i := h.instance("/var/www/" + r.command.Argv[2])
 	r.pause(2 * time.Second)
 	if r.script == "fake-dump" {
-		if i != nil && !i.closed {
+		if i != nil && !i.closed && i.reopened.IsZero() {
 			h.w.broken("snapshots are of closed instances", "%s takes one while users write", r.id)
 		}
 		if s := h.snaps[key]; s != nil && s.whole {

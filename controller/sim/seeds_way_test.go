@@ -12,6 +12,8 @@ import (
 // mostControllers bounds how many controllers a seed starts one after another.
 const mostControllers = 24
 
+var errStopped = errors.New("this controller was stopped")
+
 // through lives the seed from the first controller to the last.
 func (w *world) through(rnd *rand.Rand) {
 	wishes := w.drawWishes(rnd)
@@ -58,11 +60,16 @@ func (w *world) controllers(rnd *rand.Rand) *rollout.State {
 				}
 			})
 		}
-		_, verdict, err := w.incarnate(w.books[0], kill, drain)
+		incarnate := w.incarnate
+		if n == 0 && w.menu.stale > 0 {
+			incarnate = w.stopped
+		}
+		_, verdict, err := incarnate(w.books[0], kill, drain)
 		w.mu.Lock()
 		wrong := w.wrong != ""
 		switch {
 		case wrong:
+		case errors.Is(err, errStopped):
 		case errors.Is(err, errHeld):
 			n-- // by the second controller, which goes on
 		case err == nil:
@@ -87,6 +94,66 @@ func (w *world) controllers(rnd *rand.Rand) *rollout.State {
 	defer w.mu.Unlock()
 	w.broken("the loop ends", "not after %d controllers", mostControllers)
 	return nil
+}
+
+// stopped starts a controller that is stopped, as by SIGSTOP, after a while. Its
+// folder is copied and the rollout goes on from the copy; it returns then. When
+// the first one is continued it finds itself passed by.
+func (w *world) stopped(b *book, kill int, drain <-chan struct{}) (in *incarnation, verdict rollout.Verdict, err error) {
+	ended := make(chan struct{})
+	w.others.Go(func() {
+		in, verdict, err = w.incarnate(b, kill, drain)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if in.stale {
+			w.count(map[bool]string{true: "stale controller fenced off", false: "stale controller had nothing to change"}[errors.Is(err, controller.ErrFenced)])
+		}
+		close(ended)
+	})
+	timer := time.NewTimer(w.menu.stale)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return in, verdict, err
+	case <-timer.C:
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := b.holder
+	if first == nil || first.dead {
+		return nil, "", errStopped
+	}
+	first.stale, first.frozen = true, make(chan struct{})
+	w.count("controller stopped, another one takes over")
+	w.say("%s/%d is stopped; its folder is copied", first.rollout, first.n)
+	w.books[0] = b.copied()
+	w.others.Go(func() {
+		w.sleep(w.menu.back)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for n := len(b.events); !w.came(w.books[0], n); { // else it is the only one there is
+			w.mu.Unlock()
+			w.sleep(time.Minute)
+			w.mu.Lock()
+		}
+		w.say("%s/%d is continued", first.rollout, first.n)
+		first.thaw()
+		w.mu.Unlock()
+		w.sleep(time.Hour) // it may wait for an operator who does not know it any more
+		w.mu.Lock()
+		first.die()
+	})
+	return nil, "", errStopped
+}
+
+// came reports whether a controller took the copy up and had time to say so.
+func (w *world) came(b *book, since int) bool {
+	for _, e := range b.events[min(since, len(b.events)):] {
+		if e.Kind != rollout.EventAttached || time.Since(e.At) > time.Minute {
+			return true
+		}
+	}
+	return w.wrong != "" || b.ledger.ended
 }
 
 // replayed is the state by the journal alone, as status shows it.
@@ -185,6 +252,23 @@ func (w *world) askOf(kind rollout.EventKind, a *account) {
 		}
 	}
 	w.books[0].ask(e)
+}
+
+// decide is an operator whom the gate asks. Not every one answers.
+func (w *world) decide(e rollout.Event) {
+	a := w.books[0].ledger.steps[e.Step].of
+	kinds := []rollout.EventKind{rollout.EventApproved, rollout.EventRollback, rollout.EventAborted, rollout.EventAborted}
+	n := w.hash("decide", e.Step) % 6
+	if n >= uint64(len(kinds)) {
+		return
+	}
+	w.runs.Go(func() {
+		if w.sleep(20*time.Second + 100*w.jitter("decide", e.Step)) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.askOf(kinds[n], a)
+		}
+	})
 }
 
 // letIn is an operator who opens a target by hand; it does not when the site

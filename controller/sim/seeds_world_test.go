@@ -28,7 +28,6 @@ type world struct {
 	shape  shape
 	menu   menu
 	plan   *plan.Plan
-	digest string
 	hosts  []*host
 	books  []*book // the first is the one that counts
 	dav    map[string]doorFiles
@@ -45,10 +44,8 @@ type world struct {
 	writes   int
 	acked    map[*instance][]int
 	forgiven map[*instance]bool // an operator asked for a rollback that lost writes
-	lied     map[string]bool    // targets that no honest look could have told
 	jump     time.Duration      // of the controllers' clock, all told
 	events   int
-	mostOut  int
 	alive    []*incarnation
 	made     int
 }
@@ -63,11 +60,10 @@ type incarnation struct {
 	cancel  context.CancelFunc
 	killAt  int
 	points  int
+	rounds  int
 	dead    bool
 	stale   bool
 	frozen  chan struct{} // closed when the process is continued
-	came    int64
-	token   string
 	skew    time.Duration
 	jumped  time.Duration
 }
@@ -75,7 +71,7 @@ type incarnation struct {
 func newWorld(seed int64, loud bool) (*world, *rand.Rand, error) {
 	rnd := rand.New(rand.NewSource(seed))
 	w := &world{seed: seed, shape: drawShape(rnd), menu: drawMenu(rnd), over: make(chan struct{}), counts: map[string]int{}, loud: loud, dav: map[string]doorFiles{},
-		acked: map[*instance][]int{}, forgiven: map[*instance]bool{}, lied: map[string]bool{}}
+		acked: map[*instance][]int{}, forgiven: map[*instance]bool{}}
 	for i, names := range w.shape.hosts {
 		w.hosts = append(w.hosts, newHost(w, fmt.Sprint("h", i), names))
 		if w.shape.noRivals {
@@ -86,7 +82,7 @@ func newWorld(seed int64, loud bool) (*world, *rand.Rand, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w.plan, w.digest = p, plan.Digest(*p)
+	w.plan = p
 	w.books = []*book{newBook(w, "r")}
 	return w, rnd, nil
 }
@@ -145,7 +141,16 @@ func (in *incarnation) point(where string) bool {
 
 func (in *incarnation) die() {
 	in.dead = true
+	in.thaw()
 	in.cancel()
+}
+
+// thaw lets a stopped process go on.
+func (in *incarnation) thaw() {
+	if in.frozen != nil {
+		close(in.frozen)
+		in.frozen = nil
+	}
 }
 
 func httpClient(in *incarnation) *http.Client { return &http.Client{Transport: outside{in}} }
@@ -167,7 +172,7 @@ func (w *world) incarnate(b *book, killAt int, drain <-chan struct{}) (*incarnat
 		in.die()
 	}
 	w.mu.Unlock()
-	c, err := controller.New(controller.Config{ID: b.rollout, Plan: w.plan, Digest: w.digest, Journal: pages{in}, Performer: in.performer(), Sink: in, Who: fmt.Sprint("ops@c", in.n),
+	c, err := controller.New(controller.Config{ID: b.rollout, Plan: w.plan, Digest: fmt.Sprint("seed ", w.seed), Journal: pages{in}, Performer: in.performer(), Sink: in, Who: fmt.Sprint("ops@c", in.n),
 		Now: func() time.Time { return time.Now().Add(in.skew) }, RequestEvery: 5 * time.Second})
 	if err != nil {
 		w.mu.Lock()
@@ -199,7 +204,14 @@ func (in *incarnation) Event(e rollout.Event, s *rollout.State) {
 	}
 }
 
-func (in *incarnation) Waiting([]string, *rollout.State) {}
+// Waiting counts how often the loop goes round for nothing.
+func (in *incarnation) Waiting([]string, *rollout.State) {
+	if in.rounds++; in.rounds == 60_000 {
+		in.w.mu.Lock()
+		defer in.w.mu.Unlock()
+		in.w.broken("the loop ends", "it goes round for nothing")
+	}
+}
 
 // checkReplay folds the journal anew and compares: what lived must be what is
 // read back.
