@@ -15,7 +15,15 @@ import (
 func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	id, step := stepOf(r.id)
 	if in.stale {
-		w.broken("a stale controller changes nothing", "%s begins on %s, whose lease is %s's", r.id, h.name, h.lease.holder)
+		if w.passedBy(in, h) {
+			w.broken("a stale controller changes nothing", "%s begins on %s, whose lease is %s's", r.id, h.name, h.lease.holder)
+			return
+		}
+		// From here on two controllers work on one host that only one of them
+		// can reach. Nothing can be said of that; the seed ends.
+		w.count("ended: stale controller on a host that its successor could not reach")
+		w.quit = true
+		w.dieAll()
 		return
 	}
 	if id != in.rollout {
@@ -72,6 +80,21 @@ func (w *world) checkAttach(in *incarnation, r *run) {
 	if s := in.book.ledger.steps[step]; s.of != nil && s.of.flight == step && r.at.Before(s.of.flightAt) {
 		w.broken("a step asked for again is another attempt", "%s answers for an earlier one", r.id)
 	}
+}
+
+// claimTime is how long a controller that came may take to tell the hosts.
+const claimTime = 35 * time.Second
+
+// passedBy reports whether a later controller of the rollout had the time to
+// tell the host of it. One that it could not reach may still obey the former.
+func (w *world) passedBy(in *incarnation, h *host) bool {
+	for _, o := range w.all {
+		told := o.claimed || !o.dead && time.Since(o.attached) > claimTime
+		if o.rollout == in.rollout && o.book != in.book && !o.attached.IsZero() && told && !h.awayUntil.After(o.attached) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkAgain: a run that is begun once more under another name is the next

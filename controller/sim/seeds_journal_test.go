@@ -70,6 +70,10 @@ func (p pages) Append(_ string, e rollout.Event) (rollout.Event, error) {
 	}
 	e.At = e.At.UTC().Round(0)
 	b.events, b.by = append(b.events, e), append(b.by, in.n)
+	in.claimed = in.claimed || !in.attached.IsZero()
+	if e.Kind == rollout.EventAttached {
+		in.attached = time.Now()
+	}
 	in.w.say("%s/%d %3d %s %s%s%s %s", b.rollout, in.n, e.Seq, e.Kind, e.Step, e.Target, e.Wave, e.Detail)
 	b.ledger.see(e, in.n)
 	if e.Kind == rollout.EventStepHeld && b == in.w.books[0] {

@@ -66,7 +66,7 @@ func (w *world) controllers(rnd *rand.Rand) *rollout.State {
 		}
 		_, verdict, err := incarnate(w.books[0], kill, drain)
 		w.mu.Lock()
-		wrong := w.wrong != ""
+		wrong := w.wrong != "" || w.quit
 		switch {
 		case wrong:
 		case errors.Is(err, errStopped):
@@ -153,7 +153,7 @@ func (w *world) came(b *book, since int) bool {
 			return true
 		}
 	}
-	return w.wrong != "" || b.ledger.ended
+	return w.wrong != "" || w.quit || b.ledger.ended
 }
 
 // replayed is the state by the journal alone, as status shows it.

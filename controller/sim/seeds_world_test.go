@@ -39,6 +39,7 @@ type world struct {
 	loud   bool
 	fails  bool   // hosts fail by themselves
 	wrong  string // the first rule that was broken
+	quit   bool   // the seed ends early
 
 	mu       sync.Mutex
 	writes   int
@@ -46,7 +47,7 @@ type world struct {
 	forgiven map[*instance]bool // an operator asked for a rollback that lost writes
 	jump     time.Duration      // of the controllers' clock, all told
 	events   int
-	alive    []*incarnation
+	all      []*incarnation
 	made     int
 }
 
@@ -61,11 +62,15 @@ type incarnation struct {
 	killAt  int
 	points  int
 	rounds  int
-	dead    bool
-	stale   bool
-	frozen  chan struct{} // closed when the process is continued
-	skew    time.Duration
-	jumped  time.Duration
+	// attached is when it took a rollout up, claimed whether it went on from
+	// there: by then the hosts know of it.
+	attached time.Time
+	claimed  bool
+	dead     bool
+	stale    bool
+	frozen   chan struct{} // closed when the process is continued
+	skew     time.Duration
+	jumped   time.Duration
 }
 
 func newWorld(seed int64, loud bool) (*world, *rand.Rand, error) {
@@ -118,12 +123,16 @@ func (w *world) say(format string, a ...any) {
 
 // broken notes the first rule that was broken; the seed ends with it.
 func (w *world) broken(rule, format string, a ...any) {
-	if w.wrong != "" {
+	if w.wrong != "" || w.quit {
 		return
 	}
 	w.wrong = rule + ": " + fmt.Sprintf(format, a...)
 	w.say("BROKEN %s", w.wrong)
-	for _, in := range w.alive {
+	w.dieAll()
+}
+
+func (w *world) dieAll() {
+	for _, in := range w.all {
 		in.die()
 	}
 }
@@ -167,8 +176,8 @@ func (w *world) incarnate(b *book, killAt int, drain <-chan struct{}) (*incarnat
 	}
 	w.made++
 	in := &incarnation{w: w, n: w.made, rollout: b.rollout, book: b, calls: map[string]int{}, cancel: cancel, killAt: killAt, jumped: w.jump}
-	b.holder, w.alive = in, append(w.alive, in)
-	if w.wrong != "" {
+	b.holder, w.all = in, append(w.all, in)
+	if w.wrong != "" || w.quit {
 		in.die()
 	}
 	w.mu.Unlock()
