@@ -71,6 +71,11 @@ func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	if s.step.Changes {
 		w.checkHandles(in.book, s, r)
 	}
+	for _, i := range h.instances {
+		if r.script == "packages" && i.closed && i.closedFor == s.of.plan.Name && !i.changing {
+			w.broken("a change is told to the watchdog", "%s begins, %s/%s does not know", r.id, h.name, i.name)
+		}
+	}
 }
 
 // checkAttach: what began before the step was last begun is another attempt's,
@@ -79,6 +84,18 @@ func (w *world) checkAttach(in *incarnation, r *run) {
 	_, step := stepOf(r.id)
 	if s := in.book.ledger.steps[step]; s.of != nil && s.of.flight == step && r.at.Before(s.of.flightAt) {
 		w.broken("a step asked for again is another attempt", "%s answers for an earlier one", r.id)
+	}
+}
+
+// checkAppend looks at what a controller makes durable.
+func (in *incarnation) checkAppend(e rollout.Event) {
+	for _, r := range in.book.requests {
+		if _, taken := in.book.answers[r.ID]; !taken && e.Kind == rollout.EventStepBegun && r.Event.At.Before(in.attached) {
+			in.w.broken("what was asked meanwhile comes first", "%s begins, and %s was asked before the controller came", e.Step, r.Event.Kind)
+		}
+	}
+	if in.refused && e.Kind == rollout.EventStepFail {
+		in.w.broken("what a fenced-off controller was refused is no failure", "%s: %s", e.Step, e.Detail)
 	}
 }
 
@@ -124,6 +141,15 @@ func (a *account) holdsLease() bool {
 		}
 	}
 	return took && !gave && !a.rest()
+}
+
+// checkUpgrade counts how often occ upgrade begins in one hop.
+func (w *world) checkUpgrade(r *run) {
+	id, step := stepOf(r.id)
+	s := w.ledgerOf(id).steps[step]
+	if r.host.upgrades[id+step]++; s.step != nil && r.host.upgrades[id+step] > 1+s.step.Reruns {
+		w.broken("a hop is run again only as often as planned", "%s begins occ upgrade for the %dth time", r.id, r.host.upgrades[id+step])
+	}
 }
 
 // checkHandles finds the handle of every snapshot of the target in the raw
@@ -213,7 +239,7 @@ func (w *world) checkAtRest(b *book, s *rollout.State) {
 	}
 	for _, a := range b.ledger.order {
 		t := s.Targets[a.plan.Name]
-		if closed := w.closedOf(a.plan, b.rollout); len(closed) > 0 && !named[a.plan.Name] && !t.StillClosed {
+		if closed := w.closedOf(a.plan, b.rollout); len(closed) > 0 && (!named[a.plan.Name] || t.Status == rollout.Failed && !t.StillClosed) {
 			w.broken("no instance is left closed unnamed", "%v of %s is closed, which is %s", closed, a.plan.Name, t.Status)
 		}
 		w.checkTarget(a, t)

@@ -220,6 +220,9 @@ func keyOf(r driver.SnapshotRequest) string {
 // onHost runs a long command on the host and reads its exit status.
 func onHost(ctx context.Context, run driver.Runner, what, key string) error {
 	snapshot, instance, _ := strings.Cut(key, "\n")
+	if _, err := run.Run(ctx, driver.Command{Argv: []string{"fake-mark"}, User: "root", Timeout: time.Minute}); err != nil {
+		return err
+	}
 	r, err := run.Run(ctx, driver.Command{Argv: []string{what, snapshot, instance}, User: "root"})
 	if err == nil && r.Exit != 0 {
 		err = driver.Errorf(driver.Permanent, "%s ended with %d", what, r.Exit)

@@ -15,6 +15,7 @@ type menu struct {
 	driverFaults      []string
 	kills             []int // after how many points each controller is killed; 0 never
 	hold              int   // how often the gate asks for people
+	forget            int   // how often a snapshot's handle is lost on its way to the loop
 	drain             bool
 	rival             time.Duration // a second rollout with a journal of its own comes; 0 none
 	stale             time.Duration // a controller is stopped and another one takes over; 0 none
@@ -56,6 +57,9 @@ func drawMenu(rnd *rand.Rand) menu {
 	}
 	if rnd.Intn(6) == 0 {
 		m.hold = 300
+	}
+	if rnd.Intn(25) == 0 {
+		m.forget = 300
 	}
 	m.drain = rnd.Intn(12) == 0
 	m.second = rnd.Intn(10) == 0

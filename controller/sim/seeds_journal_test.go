@@ -70,6 +70,7 @@ func (p pages) Append(_ string, e rollout.Event) (rollout.Event, error) {
 	}
 	e.At = e.At.UTC().Round(0)
 	b.events, b.by = append(b.events, e), append(b.by, in.n)
+	in.checkAppend(e)
 	in.claimed = in.claimed || !in.attached.IsZero()
 	if e.Kind == rollout.EventAttached {
 		in.attached = time.Now()

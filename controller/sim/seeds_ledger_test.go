@@ -146,6 +146,11 @@ func (l *ledger) approve(e rollout.Event) {
 		}
 	}
 	a := l.targets[e.Target]
+	for i := range a.plan.Undo {
+		if a.begun[a.plan.Undo[i].ID] {
+			l.broken("a target whose rollback was begun cannot be approved", "%s is approved after %s", a.plan.Name, a.plan.Undo[i].ID)
+		}
+	}
 	if a.stuck && a.next < len(a.plan.Steps) {
 		a.next++
 	}

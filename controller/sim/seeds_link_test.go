@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ncfleet/ncfleet/controller"
 	"github.com/ncfleet/ncfleet/controller/executor"
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/plugins/driver"
@@ -129,6 +130,7 @@ func (l link) change(ctx context.Context, token, op, key string) error {
 		return err
 	}
 	if err = l.h.guard(token); err != nil {
+		l.in.refused = l.in.refused || l.in.stale
 		l.in.w.say("%s refuses %s %s: %v", l.h.name, op, key, err)
 		l.in.w.mu.Unlock()
 	}
@@ -259,10 +261,28 @@ func (o outfit) Unlease(ctx context.Context, name, token string) error {
 	return o.in.leave("unlease", name)
 }
 
-func (in *incarnation) performer() *executor.Executor {
+// forgetful is an executor that now and then loses a snapshot's handle: the loop
+// must not believe in such a success.
+type forgetful struct {
+	*executor.Executor
+	in *incarnation
+}
+
+func (f forgetful) Perform(ctx context.Context, p *plan.Plan, t *plan.Target, s plan.Step, m executor.Memory) executor.Outcome {
+	o := f.Executor.Perform(ctx, p, t, s, m)
+	if s.Kind == plan.KindSnapshot && o.Status == executor.Succeeded && f.in.w.chance(f.in.w.menu.forget, "forget", s.ID) {
+		f.in.w.mu.Lock()
+		defer f.in.w.mu.Unlock()
+		f.in.w.count("snapshot handle lost")
+		o.Handle = driver.Handle{}
+	}
+	return o
+}
+
+func (in *incarnation) performer() controller.Performer {
 	o := outfit{in}
-	return executor.New(executor.Deps{Hosts: o, Snapshots: snapshots{in: in}, Releases: o, Surveyor: o, Leases: o,
+	return forgetful{in: in, Executor: executor.New(executor.Deps{Hosts: o, Snapshots: snapshots{in: in}, Releases: o, Surveyor: o, Leases: o,
 		Retryable: func(err error) bool { return errors.Is(err, errAway) || errors.Is(err, errLink) },
 		Fenced:    func(err error) bool { return errors.Is(err, errStale) }, Held: func(err error) bool { return errors.Is(err, errHeld) },
-		HTTP: httpClient(in), Holder: "ops@control"})
+		HTTP: httpClient(in), Holder: "ops@control"})}
 }

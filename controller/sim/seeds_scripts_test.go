@@ -167,6 +167,7 @@ func (r *run) hop(i *instance) {
 	}
 	r.pause(5 * time.Second)
 	r.mark("upgrade-begin")
+	r.host.w.checkUpgrade(r)
 	i.half = true
 	r.pause(30 * time.Second)
 	i.schema, i.config, i.half = to, to, false

@@ -105,6 +105,9 @@ func (w *world) stopped(b *book, kill int, drain <-chan struct{}) (in *incarnati
 		in, verdict, err = w.incarnate(b, kill, drain)
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		if in.refused && !in.killed && !errors.Is(err, controller.ErrFenced) {
+			w.broken("a fenced-off controller leaves", "it left with %v", err)
+		}
 		if in.stale {
 			w.count(map[bool]string{true: "stale controller fenced off", false: "stale controller had nothing to change"}[errors.Is(err, controller.ErrFenced)])
 		}

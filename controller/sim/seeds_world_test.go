@@ -66,7 +66,9 @@ type incarnation struct {
 	// there: by then the hosts know of it.
 	attached time.Time
 	claimed  bool
+	refused  bool // by a host, as it was passed by
 	dead     bool
+	killed   bool // it did not leave by itself
 	stale    bool
 	frozen   chan struct{} // closed when the process is continued
 	skew     time.Duration
@@ -154,6 +156,13 @@ func (in *incarnation) die() {
 	in.cancel()
 }
 
+// now is the clock of the controller's machine.
+func (in *incarnation) now() time.Time {
+	in.w.mu.Lock()
+	defer in.w.mu.Unlock()
+	return time.Now().Add(in.skew)
+}
+
 // thaw lets a stopped process go on.
 func (in *incarnation) thaw() {
 	if in.frozen != nil {
@@ -182,7 +191,7 @@ func (w *world) incarnate(b *book, killAt int, drain <-chan struct{}) (*incarnat
 	}
 	w.mu.Unlock()
 	c, err := controller.New(controller.Config{ID: b.rollout, Plan: w.plan, Digest: fmt.Sprint("seed ", w.seed), Journal: pages{in}, Performer: in.performer(), Sink: in, Who: fmt.Sprint("ops@c", in.n),
-		Now: func() time.Time { return time.Now().Add(in.skew) }, RequestEvery: 5 * time.Second})
+		Now: in.now, RequestEvery: 5 * time.Second})
 	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -192,7 +201,7 @@ func (w *world) incarnate(b *book, killAt int, drain <-chan struct{}) (*incarnat
 	verdict, err := c.Run(ctx, drain)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b.holder = nil
+	b.holder, in.killed = nil, in.dead
 	w.say("%s/%d leaves: %q %v", in.rollout, in.n, verdict, err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		w.broken("the loop ends", "it does not within %s", longest)
