@@ -121,6 +121,9 @@ func (w *world) checkAgain(h *host, r *run) {
 	if !again {
 		return
 	}
+	if r.script == "packages" || r.script == "apps.sh" {
+		w.broken("no step's effect twice", "%s begins on %s: it was lost and is not to be tried again", r.id, h.name)
+	}
 	if k, err := strconv.Atoi(n); err == nil && k > 2 {
 		name += "~" + strconv.Itoa(k-1)
 	}

@@ -172,7 +172,7 @@ func (h *host) reboot(down time.Duration) {
 	h.awayUntil = later(h.awayUntil, time.Now().Add(down))
 	h.w.say("%s reboots", h.name)
 	for _, r := range h.runs {
-		r.end(driver.RunLost, -1, "the host rebooted")
+		r.end(driver.RunLost, 0, "the host rebooted") // the exit status says nothing
 	}
 	for _, i := range h.instances {
 		i.watch++ // no watchdog outlives it
