@@ -307,7 +307,7 @@ func (w *world) askAfterwards(rnd *rand.Rand) bool {
 		w.askOf(rollout.EventResumed, a)
 	case n == 2 && !l.aborted:
 		w.askOf(rollout.EventAborted, a)
-	case n == 3 && a.stuck && !a.turned:
+	case n == 3 && a.stuck:
 		w.askOf(rollout.EventApproved, a)
 	default:
 		if !a.stuck && (a.turned || a.next < len(a.plan.Steps)) {
