@@ -90,7 +90,7 @@ func (w *world) checkAttach(in *incarnation, r *run) {
 // checkAppend looks at what a controller makes durable.
 func (in *incarnation) checkAppend(e rollout.Event) {
 	for _, r := range in.book.requests {
-		if _, taken := in.book.answers[r.ID]; !taken && e.Kind == rollout.EventStepBegun && r.Event.At.Before(in.attached) {
+		if _, taken := in.book.answers[r.ID]; !taken && e.Kind == rollout.EventStepBegun && r.Event.At.Before(in.attached.Add(-2*time.Second)) {
 			in.w.broken("what was asked meanwhile comes first", "%s begins, and %s was asked before the controller came", e.Step, r.Event.Kind)
 		}
 	}
@@ -144,6 +144,28 @@ func (a *account) holdsLease() bool {
 		}
 	}
 	return took && !gave && !a.rest()
+}
+
+// checkDone compares a step that is called done with its host.
+func (w *world) checkDone(l *ledger, s entry) {
+	h, id := w.host(s.of.plan.Host), l.rollout+"/"+s.step.ID
+	switch s.step.Kind {
+	case plan.KindRecheck:
+		i := h.instance("/var/www/" + s.of.plan.Instance)
+		if i != nil && !i.changedAt.IsZero() && i.changedAt.Before(s.of.flightAt) {
+			l.broken("facts are compared", "%s is done, and somebody changed %s before", s.step.ID, i.name)
+		}
+	case plan.KindPackages:
+		if h.openssl != "2" {
+			l.broken("success is read from the world", "%s is done, and openssl is %s", s.step.ID, h.openssl)
+		}
+	}
+	if kindOf(s.step, plan.KindTidy, plan.KindHop, plan.KindInspect, plan.KindReboot) || h.runs[id+"~2"] != nil || h.runs[id+"+1"] != nil {
+		return
+	}
+	if r := h.runs[id]; r != nil && (r.state.Phase == driver.RunLost || r.state.Phase == driver.RunExited && r.state.Exit != 0) {
+		l.broken("what failed or was lost is no success", "%s is done, its run is %s, exit %d", s.step.ID, r.state.Phase, r.state.Exit)
+	}
 }
 
 // checkUpgrade counts how often occ upgrade begins in one hop.
@@ -285,13 +307,13 @@ func (w *world) checkLeases(b *book) {
 func (w *world) checkTarget(a *account, t *rollout.TargetState) {
 	h := w.host(a.plan.Host)
 	i := h.instance("/var/www/" + a.plan.Instance)
+	alone := len(w.books) == 1 // or the other rollout is to be asked
 	switch t.Status {
 	case rollout.Upgraded:
-		if i != nil && (i.code != full(a.plan.To) || !i.sound() || i.closed) {
+		if i != nil && (i.code != full(a.plan.To) || !i.sound() || i.closed) && alone {
 			w.broken("success is read from the world", "%s is called upgraded: code %s, closed %v", a.plan.Name, i.code, i.closed)
 		}
 	case rollout.RolledBack, rollout.Untouched:
-		alone := len(w.books) == 1 // or the other rollout upgraded it
 		if i != nil && alone && (i.code != a.plan.From || !i.sound()) {
 			w.broken("success is read from the world", "%s is called %s: code %s, database %s", a.plan.Name, t.Status, i.code, i.schema)
 		}

@@ -14,6 +14,7 @@ type menu struct {
 	runFaults         []string
 	driverFaults      []string
 	kills             []int // after how many points each controller is killed; 0 never
+	lie               int   // how often a script says closed or open, and it is not so
 	hold              int   // how often the gate asks for people
 	forget            int   // how often a snapshot's handle is lost on its way to the loop
 	drain             bool
@@ -57,6 +58,9 @@ func drawMenu(rnd *rand.Rand) menu {
 	}
 	if rnd.Intn(6) == 0 {
 		m.hold = 300
+	}
+	if rnd.Intn(6) == 0 {
+		m.lie = 200
 	}
 	if rnd.Intn(25) == 0 {
 		m.forget = 300
@@ -110,7 +114,7 @@ func (w *world) drawIncidents(rnd *rand.Rand) []incident {
 				i := h.instances[0]
 				add("changed by someone else", func() {
 					if !i.closed {
-						i.app = "1.0.1"
+						i.app, i.changedAt = "1.0.1", time.Now()
 					}
 				})
 			}
@@ -178,6 +182,11 @@ func (w *world) runFault(r *run) string {
 		w.count("run hold")
 		return "hold"
 	}
+	unseen := w.shape.noURL || w.menu.link > 0 || w.fails // what is not seen from outside cannot be found out
+	if !unseen && (r.script == "open.sh" || r.script == "close.sh") && w.chance(w.menu.lie, "door lie", r.id) {
+		w.count("run lie")
+		return "lie"
+	}
 	if !w.chance(w.menu.run, "run", r.id) {
 		return ""
 	}
@@ -185,8 +194,7 @@ func (w *world) runFault(r *run) string {
 	switch {
 	case f == "disk_full" && !slices.Contains([]string{"stage.sh", "hop.sh", "fake-dump", "packages", "apps.sh"}, r.script),
 		(f == "bad_app" || f == "hold") && r.script != "hop.sh",
-		// What is not seen from outside cannot be found out.
-		f == "lie" && ((r.script == "close.sh" || r.script == "open.sh") && (w.shape.noURL || w.menu.link > 0 || w.fails) || r.script == "gate.sh" || r.script == "unhold.sh"),
+		f == "lie" && ((r.script == "close.sh" || r.script == "open.sh") && unseen || r.script == "gate.sh" || r.script == "unhold.sh"),
 		f == "hang" && r.script == "gate.sh":
 		return ""
 	}

@@ -44,6 +44,7 @@ type instance struct {
 	appLost, setupError  bool
 	closed               bool
 	changing, restoring  bool      // a change, or the way back, began since it was closed
+	changedAt            time.Time // when somebody else changed it
 	reopened             time.Time // when the watchdog let users in, zero when it did not
 	watch                int       // numbers the watchdogs; another one's has ended
 	closedBy, closedFor  string    // the rollout that closed it, and the target

@@ -190,6 +190,7 @@ func (l *ledger) outcome(e rollout.Event) {
 	}
 	switch e.Kind {
 	case rollout.EventStepDone:
+		l.w.checkDone(l, s)
 		a.done[e.Step] = true
 		a.next = s.index + 1
 		if s.step.Kind == plan.KindSnapshot {
