@@ -199,6 +199,20 @@ func TestWatchdogOfARun(t *testing.T) {
 	}
 }
 
+// TestWatchdogOfAKilledClose: a close that was killed when users were out
+// already has a watchdog, too.
+func TestWatchdogOfAKilledClose(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	kill := nextcloud.QuoteArgv([]string{"sh", "-c", `[ -e "$0" ] || { : >"$0"; read -r pid boot <"$1"; kill -9 "$pid"; }`, s.dir + "/killed", s.state + siteDir + "lock/owner"})
+	if _, code := s.sh("close.sh", "--watchdog", "1", "--reload", kill); code == 0 || !exists(s.dir+"/killed") {
+		t.Fatalf("it was not killed: exit %d", code)
+	}
+	s.eventually("the site is open", func() bool {
+		return exists(s.state+siteDir+"reopened") && !exists(s.tree+"/config/zz-ncfleet.config.php")
+	})
+}
+
 // TestRestoreNotOverUsers: what somebody opened by hand is not put back.
 func TestRestoreNotOverUsers(t *testing.T) {
 	t.Parallel()

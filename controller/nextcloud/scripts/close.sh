@@ -171,6 +171,8 @@ main() {
 	fi
 	mark close-begin
 	write_zz
+	# Before anything can go wrong: users are out from here on.
+	start_watchdog
 	mark closed
 	config_set "$P/config/config.php" maintenance true upgrade.disable-web true ${STORE_OFF:+appstoreenabled false} >"$SITE/out" 2>"$SITE/err" ||
 		fail "cannot set maintenance mode in $P/config/config.php: $(tail -n 1 "$SITE/err")"
@@ -178,6 +180,5 @@ main() {
 	# The reload also ends requests that began before the site was closed.
 	reload
 	no_cron 60
-	start_watchdog
 	mark close-end
 }
