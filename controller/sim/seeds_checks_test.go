@@ -61,6 +61,7 @@ func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	if looked && !strings.Contains(r.id, "~") && s.of.starter != in.n {
 		w.broken("look up before act", "%s begins, and it was an earlier controller that wanted it", r.id)
 	}
+	w.checkSafe(h, r, s)
 	changes := r.script == "hop.sh" || r.script == "apps.sh" || r.script == "packages"
 	if !changes {
 		return
@@ -94,7 +95,7 @@ func (in *incarnation) checkAppend(e rollout.Event) {
 			in.w.broken("what was asked meanwhile comes first", "%s begins, and %s was asked before the controller came", e.Step, r.Event.Kind)
 		}
 	}
-	if in.refused && e.Kind == rollout.EventStepFail {
+	if s := in.book.ledger.steps[e.Step]; e.Kind == rollout.EventStepFail && s.step != nil && in.refused[s.step.Host] {
 		in.w.broken("what a fenced-off controller was refused is no failure", "%s: %s", e.Step, e.Detail)
 	}
 }
@@ -128,6 +129,9 @@ func (w *world) checkAgain(h *host, r *run) {
 		name += "~" + strconv.Itoa(k-1)
 	}
 	before := h.runs[name]
+	if before != nil && r.script == "hop.sh" {
+		w.checkHopAgain(r, before)
+	}
 	if before == nil || before.state.Phase == driver.RunRunning || before.state.Phase == driver.RunExited && before.state.Exit == 0 {
 		w.broken("no step's effect twice", "%s begins on %s, and the attempt before it ended well or still runs", r.id, h.name)
 	}
@@ -159,6 +163,8 @@ func (w *world) checkDone(l *ledger, s entry) {
 		if h.openssl != "2" {
 			l.broken("success is read from the world", "%s is done, and openssl is %s", s.step.ID, h.openssl)
 		}
+	case plan.KindClose, plan.KindOpen, plan.KindVerify:
+		w.checkDoor(l, s, h.instance("/var/www/"+s.step.Instance))
 	}
 	if kindOf(s.step, plan.KindTidy, plan.KindHop, plan.KindInspect, plan.KindReboot) || h.runs[id+"~2"] != nil || h.runs[id+"+1"] != nil {
 		return
@@ -268,6 +274,7 @@ func (w *world) checkAtRest(b *book, s *rollout.State) {
 			w.broken("no instance is left closed unnamed", "%v of %s is closed, which is %s", closed, a.plan.Name, t.Status)
 		}
 		w.checkTarget(a, t)
+		w.checkTold(a, t)
 	}
 	w.checkLeases(b)
 	for i, acked := range w.acked {

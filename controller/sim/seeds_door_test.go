@@ -19,7 +19,7 @@ import (
 func (r *run) gate(i *instance) {
 	r.pause(300 * time.Millisecond)
 	w, h := r.host.w, r.host
-	if !i.closed && i.reopened.IsZero() {
+	if !i.closed && i.reopened.IsZero() && i.openedAt.IsZero() {
 		w.broken("the gate looks at closed sites", "%s looks at %s/%s, which is open", r.id, h.name, i.name)
 	}
 	seconds, _ := strconv.Atoi(r.option("--seconds"))
@@ -159,6 +159,9 @@ func (o outside) RoundTrip(req *http.Request) (*http.Response, error) {
 	h.users()
 	i := h.instance("/var/www/" + name)
 	code, body := i.page(strings.TrimPrefix(req.URL.Path, "/index.php"), i.closed)
+	if i.front {
+		code, body = 502, []byte("Bad Gateway")
+	}
 	return &http.Response{StatusCode: code, Body: io.NopCloser(bytes.NewReader(body)), Header: http.Header{}, Request: req}, nil
 }
 

@@ -14,7 +14,7 @@ type menu struct {
 	runFaults         []string
 	driverFaults      []string
 	kills             []int // after how many points each controller is killed; 0 never
-	lie               int   // how often a script says closed or open, and it is not so
+	lie               int   // how often closed, open or installed is said, and it is not so
 	hold              int   // how often the gate asks for people
 	forget            int   // how often a snapshot's handle is lost on its way to the loop
 	drain             bool
@@ -22,10 +22,13 @@ type menu struct {
 	stale             time.Duration // a controller is stopped and another one takes over; 0 none
 	back              time.Duration // how long it is stopped
 	second            bool          // a second controller tries the same journal
+	reboot            int           // how often a host reboots in the middle of a change
+	gone              bool          // the controller is lost for good
+	cut               int           // how often a hop is cut short, and leaves what it may
 }
 
 var (
-	allRunFaults    = []string{"crash_before", "crash_mid", "crash_after", "hang", "lie", "slow", "disk_full", "bad_app", "hold"}
+	allRunFaults    = []string{"crash_before", "crash_mid", "crash_after", "hang", "lie", "slow", "disk_full", "bad_app", "bad_front", "hold"}
 	allDriverFaults = []string{"hang", "crash before", "crash after", "retry", "lie"}
 )
 
@@ -73,6 +76,15 @@ func drawMenu(rnd *rand.Rand) menu {
 	if rnd.Intn(6) == 0 {
 		m.stale, m.back = seconds(rnd, 300), seconds(rnd, 400)
 	}
+	if rnd.Intn(5) == 0 {
+		m.cut = []int{150, 500}[rnd.Intn(2)]
+	}
+	if rnd.Intn(10) == 0 {
+		m.reboot = 200
+	}
+	if m.gone = len(m.kills) > 0 && rnd.Intn(4) == 0; m.gone {
+		m.drain, m.second, m.rival, m.stale = false, false, 0, 0
+	}
 	return m
 }
 
@@ -91,11 +103,12 @@ type incident struct {
 // drawIncidents draws what happens to hosts and to the controller's clock.
 func (w *world) drawIncidents(rnd *rand.Rand) []incident {
 	var list []incident
+	w.fails = w.menu.reboot > 0
 	add := func(what string, act func()) { list = append(list, incident{seconds(rnd, 1200), what, act}) }
 	for range rnd.Intn(3) {
 		w.fails = true
 		h := w.hosts[rnd.Intn(len(w.hosts))]
-		switch rnd.Intn(5) {
+		switch rnd.Intn(7) {
 		case 0:
 			down := seconds(rnd, 900)
 			add("host gone for a while", func() { h.awayUntil = later(h.awayUntil, time.Now().Add(down)) })
@@ -118,6 +131,14 @@ func (w *world) drawIncidents(rnd *rand.Rand) []incident {
 					}
 				})
 			}
+		case 5:
+			if len(h.instances) > 0 {
+				list = append(list, incident{seconds(rnd, 300), "", h.instances[0].somebodyOpens})
+			}
+		case 6:
+			if w.menu.rival == 0 { // which would have the host then
+				list = append(list, incident{seconds(rnd, 300), "", func() { w.operatorBreaks(h) }})
+			}
 		}
 	}
 	if rnd.Intn(10) == 0 {
@@ -139,8 +160,10 @@ func (w *world) live(list []incident) {
 			return
 		}
 		w.mu.Lock()
-		w.count(i.what)
-		w.say("%s", i.what)
+		if i.what != "" {
+			w.count(i.what)
+			w.say("%s", i.what)
+		}
 		i.act()
 		w.mu.Unlock()
 	}
@@ -182,8 +205,22 @@ func (w *world) runFault(r *run) string {
 		w.count("run hold")
 		return "hold"
 	}
+	if r.script == "close.sh" && w.menu.gone && w.chance(200, "gone", r.id) {
+		w.count("controller lost while it closes")
+		w.say("every controller dies")
+		w.dieAll()
+		return []string{"", "crash_mid"}[w.hash("gone", r.id, "how")%2]
+	}
+	if r.script == "hop.sh" && w.chance(w.menu.cut, "cut", r.id) {
+		w.count("run cut short")
+		return "crash_mid"
+	}
+	if slices.Contains([]string{"packages", "apps.sh", "hop.sh", "fake-dump", "fake-restore"}, r.script) && w.chance(w.menu.reboot, "reboot", r.id) {
+		w.count("run reboot")
+		return "reboot"
+	}
 	unseen := w.shape.noURL || w.menu.link > 0 || w.fails // what is not seen from outside cannot be found out
-	if !unseen && (r.script == "open.sh" || r.script == "close.sh") && w.chance(w.menu.lie, "door lie", r.id) {
+	if (r.script == "packages" || !unseen && (r.script == "open.sh" || r.script == "close.sh")) && w.chance(w.menu.lie, "door lie", r.id) {
 		w.count("run lie")
 		return "lie"
 	}
@@ -193,7 +230,7 @@ func (w *world) runFault(r *run) string {
 	f := w.menu.runFaults[w.hash("which", r.id)%uint64(len(w.menu.runFaults))]
 	switch {
 	case f == "disk_full" && !slices.Contains([]string{"stage.sh", "hop.sh", "fake-dump", "packages", "apps.sh"}, r.script),
-		(f == "bad_app" || f == "hold") && r.script != "hop.sh",
+		(f == "bad_app" || f == "bad_front" || f == "hold") && r.script != "hop.sh",
 		f == "lie" && ((r.script == "close.sh" || r.script == "open.sh") && unseen || r.script == "gate.sh" || r.script == "unhold.sh"),
 		f == "hang" && r.script == "gate.sh":
 		return ""

@@ -2,6 +2,8 @@ package sim_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +19,15 @@ type host struct {
 	name      string
 	instances []*instance
 	boot      int
-	heard     time.Time // when a controller last asked anything
+	heard     time.Time // when whoever has the lease was last heard
 	awayUntil time.Time
 	slowUntil time.Time
 	openssl   string
 	needsBoot bool   // the packages ask for a reboot
 	rivals    string // "none", "active" or "held"
 	lease     lease
-	fences    map[string]int64 // the highest epoch seen, by rollout
+	fences    map[string]fence // by rollout
+	broken    int64            // the highest epoch whose lease an operator broke
 	released  map[string]bool  // rollouts that gave their lease back
 	runs      map[string]*run
 	snaps     map[string]*snap
@@ -45,6 +48,13 @@ type instance struct {
 	closed               bool
 	changing, restoring  bool      // a change, or the way back, began since it was closed
 	changedAt            time.Time // when somebody else changed it
+	front                bool      // what stands before it answers nobody
+	foreign              bool      // somebody else put another version there
+	openedAt             time.Time // when somebody else let users in, since it was closed
+	part, appFailed      bool      // what a hop that was cut short left
+	occUntil             time.Time // an occ that outlived its run goes on
+	dbFrom, dbUntil      time.Time // the database is away
+	noDog                bool      // its watchdog died
 	reopened             time.Time // when the watchdog let users in, zero when it did not
 	watch                int       // numbers the watchdogs; another one's has ended
 	closedBy, closedFor  string    // the rollout that closed it, and the target
@@ -61,8 +71,14 @@ type snap struct {
 
 type lease struct{ token, holder string }
 
+// fence is the highest epoch that a lease was ever taken under.
+type fence struct {
+	epoch int64
+	nonce string
+}
+
 func newHost(w *world, name string, instances []string) *host {
-	h := &host{w: w, name: name, openssl: "1", rivals: "active", fences: map[string]int64{}, released: map[string]bool{}, runs: map[string]*run{}, snaps: map[string]*snap{},
+	h := &host{w: w, name: name, openssl: "1", rivals: "active", fences: map[string]fence{}, released: map[string]bool{}, runs: map[string]*run{}, snaps: map[string]*snap{},
 		files: map[string]bool{}, doors: map[string]*run{}, begun: map[string]int{}, upgrades: map[string]int{}}
 	for _, n := range instances {
 		h.instances = append(h.instances, &instance{host: h, name: n, path: "/var/www/" + n, code: v28, config: v28, schema: v28, app: "1.0.0",
@@ -101,68 +117,90 @@ func (h *host) users() {
 	}
 }
 
-// fields reads a token "ROLLOUT EPOCH NONCE"; one word alone is a token
-// without an epoch.
-func fields(token string) (rollout string, epoch int64, full bool) {
-	f := strings.Fields(token)
-	if len(f) != 3 {
-		return token, 0, false
-	}
-	n, err := strconv.ParseInt(f[1], 10, 64)
-	return f[0], n, err == nil
+// fields reads a token "ROLLOUT EPOCH NONCE".
+func fields(token string) (rollout string, epoch int64, nonce string) {
+	f := append(strings.Fields(token), "", "", "")
+	epoch, _ = strconv.ParseInt(f[1], 10, 64) // no token has no number
+	return f[0], epoch, f[2]
 }
 
-// take is the host's side of taking the lease: free, the same token, or the
-// same rollout under a higher epoch.
-func (h *host) take(token, holder string) error {
-	rollout, epoch, full := fields(token)
-	if h.lease.token == token {
+// verdict says why the token may not change the host, nil when the lease is the
+// token's: what fence.sh says. An older lease may be taken over, a free one taken.
+func (h *host) verdict(token string) error {
+	rollout, epoch, nonce := fields(token)
+	f := h.fences[rollout]
+	owner, has, _ := fields(h.lease.token)
+	switch {
+	case f.epoch > epoch || f.epoch == epoch && f.nonce != nonce:
+		return errStale
+	case h.lease.token == token:
 		return nil
-	}
-	if full && epoch < h.fences[rollout] {
+	case h.lease.token == "":
+		return errFree
+	case owner != rollout:
+		return fmt.Errorf("%w by %s", errHeld, h.lease.holder)
+	case has >= epoch:
 		return errStale
 	}
-	if h.lease.token != "" {
-		owner, has, ofEpoch := fields(h.lease.token)
-		if owner != rollout {
-			return fmt.Errorf("%w by %s", errHeld, h.lease.holder)
-		}
-		if !full || !ofEpoch || epoch <= has {
-			return errStale
-		}
+	return errOlder
+}
+
+func (h *host) raise(rollout string, epoch int64, nonce string) {
+	h.fences[rollout] = fence{epoch, nonce}
+}
+
+// take is the host's side of taking the lease.
+func (h *host) take(token, holder string) error {
+	rollout, epoch, nonce := fields(token)
+	switch err := h.verdict(token); err {
+	case errOlder:
 		h.w.count("lease taken over")
+	case errFree:
+	default:
+		return err
 	}
-	h.released[rollout] = false
-	h.lease, h.fences[rollout] = lease{token, holder}, max(epoch, h.fences[rollout])
+	h.raise(rollout, epoch, nonce)
+	h.lease, h.released[rollout] = lease{token, holder}, false
 	return nil
 }
 
 // release gives back what this controller, or an earlier one of its rollout,
 // holds; what another rollout holds is none of ours.
 func (h *host) release(token string) error {
-	rollout, epoch, _ := fields(token)
-	owner, has, _ := fields(h.lease.token)
-	switch {
-	case owner != rollout:
-		return nil
-	case has > epoch || epoch < h.fences[rollout]:
-		return errStale
+	rollout, epoch, nonce := fields(token)
+	switch err := h.verdict(token); err {
+	case nil, errOlder:
+		h.raise(rollout, epoch, nonce)
+		h.lease, h.released[rollout] = lease{}, true
+	case errStale:
+		return err
 	}
-	h.lease, h.released[rollout] = lease{}, true
 	return nil
 }
 
-// guard is what every changing call asks: is the lease the caller's?
+// breakLease is an operator who takes the lease from whoever has it: nobody has
+// the epoch then, and only a controller that comes later may take it.
+func (h *host) breakLease() bool {
+	rollout, epoch, _ := fields(h.lease.token)
+	if rollout == "" {
+		return false
+	}
+	epoch = max(epoch, h.fences[rollout].epoch)
+	h.raise(rollout, epoch, "-")
+	h.broken, h.lease = max(h.broken, epoch), lease{}
+	return true
+}
+
+// guard is what every changing call asks: is the lease the caller's? Whoever
+// has it is heard by the watchdogs.
 func (h *host) guard(token string) error {
-	if h.lease.token == token {
+	err := h.verdict(token)
+	if err == nil {
+		h.heard = time.Now()
 		return nil
 	}
 	h.w.count("refused without the lease")
-	rollout, _, _ := fields(token)
-	if owner, _, _ := fields(h.lease.token); h.lease.token != "" && owner != rollout {
-		return fmt.Errorf("%w by %s", errHeld, h.lease.holder)
-	}
-	return errStale
+	return err
 }
 
 // reboot ends every run without an exit status and keeps the host away.
@@ -172,11 +210,16 @@ func (h *host) reboot(down time.Duration) {
 	h.needsBoot = false
 	h.awayUntil = later(h.awayUntil, time.Now().Add(down))
 	h.w.say("%s reboots", h.name)
-	for _, r := range h.runs {
-		r.end(driver.RunLost, 0, "the host rebooted") // the exit status says nothing
-	}
 	for _, i := range h.instances {
 		i.watch++ // no watchdog outlives it
+		i.noDog, i.occUntil = true, time.Time{}
+	}
+	for _, id := range slices.Sorted(maps.Keys(h.runs)) {
+		r := h.runs[id]
+		if r.state.Phase == driver.RunRunning && r.script == "hop.sh" {
+			r.cutShort(true)
+		}
+		r.end(driver.RunLost, 0, "the host rebooted") // the exit status says nothing
 	}
 }
 

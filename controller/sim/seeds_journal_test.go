@@ -77,6 +77,9 @@ func (p pages) Append(_ string, e rollout.Event) (rollout.Event, error) {
 	}
 	in.w.say("%s/%d %3d %s %s%s%s %s", b.rollout, in.n, e.Seq, e.Kind, e.Step, e.Target, e.Wave, e.Detail)
 	b.ledger.see(e, in.n)
+	if e.Kind == rollout.EventApproved && e.Target != "" {
+		in.w.pardon(b.ledger.targets[e.Target])
+	}
 	if e.Kind == rollout.EventStepHeld && b == in.w.books[0] {
 		in.w.decide(e)
 	}

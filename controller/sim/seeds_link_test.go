@@ -21,6 +21,8 @@ var (
 	errLink  = errors.New("the connection was lost")
 	errHeld  = errors.New("the lease is held")
 	errStale = errors.New("the lease is no longer ours")
+	errOlder = errors.New("the lease is an earlier controller's")
+	errFree  = errors.New("there is no lease")
 )
 
 // enter is the beginning of every call of a controller to the outside: it
@@ -77,9 +79,6 @@ func (in *incarnation) refusal(h *host, op, key, n string) error {
 		in.w.say("link lost before %s %s", op, key)
 		return errLink
 	}
-	if op != "outside" {
-		h.heard = time.Now()
-	}
 	return nil
 }
 
@@ -122,6 +121,16 @@ func (l link) Do(ctx context.Context, token string, c driver.Command) (driver.Re
 	return r, l.in.leave("do", key)
 }
 
+// bar notes that a host refused this controller for good: another one has passed
+// it by, or the lease was broken. What only asked for the lease may still end
+// well.
+func (in *incarnation) bar(h *host, token string, changes bool) {
+	if _, epoch, _ := fields(token); in.stale || epoch <= h.broken {
+		in.barred = true
+		in.refused[h.name] = in.refused[h.name] || changes
+	}
+}
+
 // change is the beginning of every call that changes something: the host asks
 // for the lease.
 func (l link) change(ctx context.Context, token, op, key string) error {
@@ -130,7 +139,7 @@ func (l link) change(ctx context.Context, token, op, key string) error {
 		return err
 	}
 	if err = l.h.guard(token); err != nil {
-		l.in.refused = l.in.refused || l.in.stale
+		l.in.bar(l.h, token, !strings.HasSuffix(key, " sh -c :"))
 		l.in.w.say("%s refuses %s %s: %v", l.h.name, op, key, err)
 		l.in.w.mu.Unlock()
 	}
@@ -243,6 +252,7 @@ func (o outfit) Lease(ctx context.Context, name, holder, token string) error {
 	}
 	if err := h.take(token, holder); err != nil {
 		o.in.w.count("lease refused")
+		o.in.bar(h, token, true)
 		o.in.w.mu.Unlock()
 		return err
 	}
@@ -255,6 +265,7 @@ func (o outfit) Unlease(ctx context.Context, name, token string) error {
 		return err
 	}
 	if err := h.release(token); err != nil {
+		o.in.bar(h, token, true)
 		o.in.w.mu.Unlock()
 		return err
 	}
@@ -283,6 +294,8 @@ func (in *incarnation) performer() controller.Performer {
 	o := outfit{in}
 	return forgetful{in: in, Executor: executor.New(executor.Deps{Hosts: o, Snapshots: snapshots{in: in}, Releases: o, Surveyor: o, Leases: o,
 		Retryable: func(err error) bool { return errors.Is(err, errAway) || errors.Is(err, errLink) },
-		Fenced:    func(err error) bool { return errors.Is(err, errStale) }, Held: func(err error) bool { return errors.Is(err, errHeld) },
+		Fenced: func(err error) bool {
+			return errors.Is(err, errStale) || errors.Is(err, errOlder) || errors.Is(err, errFree)
+		}, Held: func(err error) bool { return errors.Is(err, errHeld) },
 		HTTP: httpClient(in), Holder: "ops@control"})}
 }

@@ -212,6 +212,7 @@ func (l *ledger) outcome(e rollout.Event) {
 		a.turned = true
 		a.counted = a.counted || a.closed
 	case rollout.EventStepFail:
+		l.w.checkHopFailed(l, s)
 		a.counted = true
 		if (a.mayBeIn || e.Evidence[rollout.EvidenceForeign] != "" || s.step.Phase == plan.PhaseAfter) && !a.asked {
 			a.stuck, a.accepted = true, false
@@ -263,10 +264,12 @@ func (a *account) anyOpen() bool {
 func (l *ledger) undoOutcome(e rollout.Event, s entry) {
 	a := s.of
 	if e.Kind == rollout.EventStepDone || e.Kind == rollout.EventStepHeld && s.step.Kind == plan.KindInspect {
+		l.w.checkBack(l, s)
 		a.done[e.Step] = true
 		a.out = a.out && a.owes() != nil
 		return
 	}
+	l.w.checkRepair(l, s)
 	a.counted, a.stuck, a.accepted, a.turned = true, true, false, true
 }
 

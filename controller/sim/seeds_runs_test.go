@@ -18,6 +18,7 @@ type run struct {
 	script  string // of the host scripts, or the command's own name
 	fault   string
 	at      time.Time
+	ended   time.Time
 	state   driver.RunState
 	pauses  int
 	kill    chan struct{} // closed when it was ended or lost
@@ -71,7 +72,7 @@ func (r *run) end(phase driver.RunPhase, exit int, detail string) {
 	if r.state.Phase != driver.RunRunning {
 		return
 	}
-	r.state.Phase, r.state.Exit, r.state.Detail = phase, exit, detail
+	r.state.Phase, r.state.Exit, r.state.Detail, r.ended = phase, exit, detail, time.Now()
 	close(r.kill)
 	close(r.done)
 	for a, d := range r.host.doors {
@@ -118,12 +119,23 @@ func (r *run) pause(d time.Duration) {
 	}
 	r.host.users()
 	switch {
-	case r.fault == "crash_before" && r.pauses == 1, r.fault == "crash_mid" && r.pauses == 2:
+	case r.fault == "crash_before" && r.pauses == 1, r.fault == "crash_mid" && r.pauses == r.middle():
 		panic(gone{137})
+	case r.fault == "reboot" && r.pauses == r.middle():
+		r.host.reboot(time.Minute)
+		panic(gone{-1})
 	case r.fault == "disk_full" && r.pauses == 1+int(w.hash("full", r.id)%2):
 		r.tell("error no space left on device")
 		panic(gone{1})
 	}
+}
+
+// middle is the pause in which a crash strikes.
+func (r *run) middle() int {
+	if r.script == "hop.sh" {
+		return 2 + int(r.host.w.hash("middle", r.id)%3)
+	}
+	return 2
 }
 
 func (r *run) failScript(why string) {
@@ -140,6 +152,9 @@ func (r *run) exec() {
 	if exit == 0 && r.fault == "crash_after" {
 		r.tell("error killed at its end")
 		exit = 1
+	}
+	if exit == 137 && r.script == "hop.sh" && r.state.Phase == driver.RunRunning {
+		r.cutShort(false)
 	}
 	if r.state.Phase == driver.RunRunning {
 		w.say("%s ends %s: exit %d", r.host.name, r.id, exit)

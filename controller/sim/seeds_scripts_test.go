@@ -40,9 +40,9 @@ func (r *run) perform() {
 	case "close.sh":
 		r.pause(2 * time.Second)
 		i.close(r)
+		i.watchdog(r.option("--watchdog"))
 		r.mark("closed")
 		r.pause(3 * time.Second)
-		i.watchdog(r.option("--watchdog"))
 	case "open.sh":
 		r.pause(time.Second)
 		i.open(r)
@@ -130,7 +130,7 @@ func (i *instance) close(r *run) {
 	if l := i.host.w.ledgerOf(rollout); !i.closed && l.steps[step].of != nil {
 		i.closedBy, i.closedFor = rollout, l.steps[step].of.plan.Name
 	}
-	i.closed, i.changing, i.restoring, i.reopened = true, false, false, time.Time{}
+	i.closed, i.changing, i.restoring, i.noDog, i.reopened, i.openedAt = true, false, false, false, time.Time{}, time.Time{}
 	i.watch++
 	i.host.w.checkClosed(rollout)
 }
@@ -143,7 +143,7 @@ func (i *instance) open(r *run) {
 	if i.closed && i.closedBy != rollout {
 		i.host.w.broken("one rollout per host", "%s opens what %s closed", r.id, i.closedBy)
 	}
-	i.closed, i.closedBy = false, ""
+	i.closed, i.changing, i.restoring, i.closedBy = false, false, false, ""
 	i.host.users() // the first one is quick
 }
 
@@ -155,10 +155,16 @@ func (r *run) hop(i *instance) {
 	if i.config == to && i.code == to && i.schema == to {
 		return
 	}
-	if !i.closed {
-		r.failScript("it is not closed")
+	if wait := time.Until(i.occUntil); wait > 0 {
+		r.pause(wait)
+		if i.config == to {
+			return
+		}
 	}
 	if i.code != to {
+		if !i.closed {
+			r.failScript("it is not closed")
+		}
 		if i.staged[r.option("--staged")] != to {
 			r.failScript("there is no staged tree")
 		}
@@ -167,12 +173,15 @@ func (r *run) hop(i *instance) {
 	}
 	r.pause(5 * time.Second)
 	r.mark("upgrade-begin")
+	if time.Now().Before(i.dbUntil) {
+		r.failScript("SQLSTATE[HY000] [2002] Connection refused")
+	}
 	r.host.w.checkUpgrade(r)
 	i.half = true
 	r.pause(30 * time.Second)
 	i.schema, i.config, i.half = to, to, false
 	i.appLost = i.appLost || r.fault == "bad_app"
-	i.setupError = r.fault == "hold"
+	i.setupError, i.front = r.fault == "hold", r.fault == "bad_front"
 	r.pause(time.Second)
 }
 
@@ -182,6 +191,7 @@ func (r *run) swapBack(i *instance) {
 		i.code, i.config = v, v // the configuration goes with its tree
 		clear(i.kept)
 	}
+	i.part, i.occUntil = false, time.Time{} // an occ that still ran was ended
 	r.pause(time.Second)
 }
 
@@ -191,7 +201,7 @@ func (r *run) copyState() {
 	i := h.instance("/var/www/" + r.command.Argv[2])
 	r.pause(2 * time.Second)
 	if r.script == "fake-dump" {
-		if i != nil && !i.closed && i.reopened.IsZero() {
+		if i != nil && !i.closed && i.reopened.IsZero() && i.openedAt.IsZero() {
 			h.w.broken("snapshots are of closed instances", "%s takes one while users write", r.id)
 		}
 		if s := h.snaps[key]; s != nil && s.whole {
@@ -218,8 +228,12 @@ func (r *run) copyState() {
 	if i == nil {
 		return
 	}
-	i.half = true
+	if time.Now().Before(i.dbUntil) {
+		r.failScript("the database cannot be reached")
+	}
+	i.half, i.occUntil = true, time.Time{}
 	r.pause(10 * time.Second)
+	i.foreign, i.part, i.appFailed, i.front = false, false, false, false
 	i.code, i.config, i.schema, i.half = s.of.code, s.of.config, s.of.schema, false
 	i.app, i.appLost, i.setupError = s.of.app, s.of.appLost, s.of.setupError
 	clear(i.kept)

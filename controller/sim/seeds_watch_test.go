@@ -18,15 +18,17 @@ func (i *instance) watchdog(seconds string) {
 	}
 	w, h := i.host.w, i.host
 	i.watch++
-	id, limit := i.watch, time.Duration(n)*time.Second
+	id, limit, begun := i.watch, time.Duration(n)*time.Second, time.Now()
 	w.runs.Go(func() {
 		for nap := 1; w.sleep(limit/5 + w.jitter("watchdog", h.name, i.name, fmt.Sprint(id, nap))); nap++ {
 			w.mu.Lock()
 			ended := i.watch != id || !i.closed || i.changing
-			if !ended && time.Since(h.heard) >= limit {
+			if !ended && !h.closing(i) && time.Since(later(h.heard, begun)) >= limit {
+				w.checkReopening(i, limit)
 				w.count("watchdog let users in")
 				w.say("%s/%s is opened by its watchdog", h.name, i.name)
 				i.reopened, i.closed, i.closedBy, i.closedFor = time.Now(), false, "", ""
+				i.restoring = false
 				h.users()
 				ended = true
 			}
@@ -72,7 +74,16 @@ func (i *instance) traces(c driver.Command) driver.Result {
 	} else if _, staged := i.staged[nextcloud.Option(args, "--staged")]; staged {
 		swap = "staged"
 	}
-	answer := map[bool]string{true: "yes", false: "no"}
-	return driver.Result{Stdout: fmt.Appendf(nil, "ncfleet: swap %s\nncfleet: database reachable\nncfleet: needs-upgrade %s\nncfleet: code-version %s\nncfleet: config-version %s\nncfleet: closed %s\nncfleet: processes \n",
-		swap, answer[i.code != i.config || i.half], i.code.Long(), i.config.Long(), answer[i.closed])}
+	if i.part {
+		swap = "3 9"
+	}
+	answer, processes, database := map[bool]string{true: "yes", false: "no"}, "", "reachable"
+	if time.Now().Before(i.occUntil) {
+		processes = "4711"
+	}
+	if time.Now().Before(i.dbUntil) {
+		database = "unreachable"
+	}
+	return driver.Result{Stdout: fmt.Appendf(nil, "ncfleet: swap %s\nncfleet: database %s\nncfleet: needs-upgrade %s\nncfleet: code-version %s\nncfleet: config-version %s\nncfleet: closed %s\nncfleet: processes %s\n",
+		swap, database, answer[i.code != i.config || i.half], i.code.Long(), i.config.Long(), answer[i.closed], processes)}
 }

@@ -64,12 +64,20 @@ func (w *world) controllers(rnd *rand.Rand) *rollout.State {
 		if n == 0 && w.menu.stale > 0 {
 			incarnate = w.stopped
 		}
-		_, verdict, err := incarnate(w.books[0], kill, drain)
+		in, verdict, err := incarnate(w.books[0], kill, drain)
 		w.mu.Lock()
 		wrong := w.wrong != "" || w.quit
 		switch {
 		case wrong:
 		case errors.Is(err, errStopped):
+		case in != nil && len(in.refused) > 0 && !in.killed && !in.stale && !errors.Is(err, controller.ErrFenced):
+			w.broken("a fenced-off controller leaves", "it left with %v", err)
+		case in != nil && in.barred && errors.Is(err, controller.ErrFenced):
+			w.count("left, as its lease was broken")
+		case w.menu.gone && in != nil && in.killed:
+			w.mu.Unlock()
+			w.nobodyComes()
+			return nil
 		case errors.Is(err, errHeld):
 			n-- // by the second controller, which goes on
 		case err == nil:
@@ -105,7 +113,7 @@ func (w *world) stopped(b *book, kill int, drain <-chan struct{}) (in *incarnati
 		in, verdict, err = w.incarnate(b, kill, drain)
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if in.refused && !in.killed && !errors.Is(err, controller.ErrFenced) {
+		if len(in.refused) > 0 && !in.killed && !errors.Is(err, controller.ErrFenced) {
 			w.broken("a fenced-off controller leaves", "it left with %v", err)
 		}
 		if in.stale {

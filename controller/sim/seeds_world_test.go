@@ -66,7 +66,8 @@ type incarnation struct {
 	// there: by then the hosts know of it.
 	attached time.Time
 	claimed  bool
-	refused  bool // by a host, as it was passed by
+	barred   bool            // a host said that it is no longer the lease's
+	refused  map[string]bool // and refused a change, by host
 	dead     bool
 	killed   bool // it did not leave by itself
 	stale    bool
@@ -184,7 +185,7 @@ func (w *world) incarnate(b *book, killAt int, drain <-chan struct{}) (*incarnat
 		return nil, "", errHeld
 	}
 	w.made++
-	in := &incarnation{w: w, n: w.made, rollout: b.rollout, book: b, calls: map[string]int{}, cancel: cancel, killAt: killAt, jumped: w.jump}
+	in := &incarnation{w: w, refused: map[string]bool{}, n: w.made, rollout: b.rollout, book: b, calls: map[string]int{}, cancel: cancel, killAt: killAt, jumped: w.jump}
 	b.holder, w.all = in, append(w.all, in)
 	if w.wrong != "" || w.quit {
 		in.die()
