@@ -73,6 +73,12 @@ func (w *work) own(ctx context.Context) error {
 	if w.owns(w.step.Host) {
 		return nil
 	}
+	return w.take(ctx)
+}
+
+// take asks for the lease, again while the host cannot be reached: a token that
+// has it already is given it again.
+func (w *work) take(ctx context.Context) error {
 	_, err := insist(ctx, w, func() (struct{}, error) {
 		return struct{}{}, w.Leases.Lease(ctx, w.step.Host, w.holder(), w.token())
 	})
@@ -86,13 +92,11 @@ func (w *work) own(ctx context.Context) error {
 func (e *Executor) Claim(ctx context.Context, host string, underWay bool, m Memory) error {
 	w := &work{Executor: e, step: plan.Step{Host: host}, memory: m}
 	defer w.lock("lease of " + host)()
-	_, err := insist(ctx, w, func() (struct{}, error) {
-		return struct{}{}, w.Leases.Lease(ctx, host, w.holder(), w.token())
-	})
+	err := w.take(ctx)
 	if err == nil && !underWay {
+		w.remember(host, false)
 		return w.Leases.Unlease(ctx, host, w.token())
 	}
-	w.remember(host, err == nil)
 	return err
 }
 
@@ -114,8 +118,7 @@ func (e *Executor) remember(host string, owned bool) {
 
 func (w *work) lease(ctx context.Context) Outcome {
 	defer w.lock("lease of " + w.step.Host)()
-	err := w.Leases.Lease(ctx, w.step.Host, w.holder(), w.token())
-	w.remember(w.step.Host, err == nil)
+	err := w.take(ctx)
 	switch {
 	case err == nil:
 		return Outcome{Status: Succeeded}
@@ -129,7 +132,10 @@ func (w *work) lease(ctx context.Context) Outcome {
 func (w *work) unlease(ctx context.Context) Outcome {
 	defer w.lock("lease of " + w.step.Host)()
 	w.remember(w.step.Host, false)
-	if err := w.Leases.Unlease(ctx, w.step.Host, w.token()); err != nil {
+	_, err := insist(ctx, w, func() (struct{}, error) {
+		return struct{}{}, w.Leases.Unlease(ctx, w.step.Host, w.token())
+	})
+	if err != nil {
 		return w.failed("cannot give the lease back", err)
 	}
 	return Outcome{Status: Succeeded}
