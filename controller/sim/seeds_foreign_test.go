@@ -171,13 +171,13 @@ func (w *world) checkReopening(i *instance, limit time.Duration) {
 // checkDoor compares what is said of an instance's door with how it stands.
 func (w *world) checkDoor(l *ledger, s entry, i *instance) {
 	switch {
+	case i != nil && s.step.Kind == plan.KindVerify && i.front:
+		l.broken("verify looks from outside", "%s is done, and nobody can reach %s", s.step.ID, i.name)
 	case i == nil || w.shape.noURL || w.fails || w.menu.link > 0 || len(w.books) > 1:
 	case s.step.Kind == plan.KindClose && !i.closed && i.openedAt.IsZero() && i.reopened.IsZero():
 		l.broken("a closed site is seen closed", "%s is done, and users are in", s.step.ID)
 	case s.step.Kind == plan.KindOpen && i.closed:
 		l.broken("an opened site is seen open", "%s is done, and users are out", s.step.ID)
-	case s.step.Kind == plan.KindVerify && i.front:
-		l.broken("verify looks from outside", "%s is done, and nobody can reach %s", s.step.ID, i.name)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -176,6 +177,9 @@ func (l *ledger) outcome(e rollout.Event) {
 		return
 	}
 	a := s.of
+	if e.Kind == rollout.EventStepFail && kindOf(s.step, plan.KindLease, plan.KindUnlease) && strings.Contains(e.Detail, errLink.Error()) {
+		l.broken("a lost connection is asked again", "%s: %s", e.Step, e.Detail)
+	}
 	if a.flight != e.Step {
 		l.broken("an outcome is of what runs", "%s of %s, and %q runs", e.Kind, e.Step, a.flight)
 	}
