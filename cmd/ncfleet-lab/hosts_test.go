@@ -47,7 +47,7 @@ func TestHostsAreReal(t *testing.T) {
 	if len(boots) != fleetSize {
 		t.Errorf("%d hosts have %d boot ids", fleetSize, len(boots))
 	}
-	if dbs["sqlite"] != 2 || dbs["mariadb"] != 2 || dbs["postgres"] != 2 {
+	if dbs["sqlite"] != 4 || dbs["mariadb"] != 4 || dbs["postgres"] != 4 {
 		t.Errorf("databases were dealt %v", dbs)
 	}
 }

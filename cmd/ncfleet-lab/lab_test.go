@@ -19,8 +19,12 @@ import (
 	"github.com/ncfleet/ncfleet/cmd/ncfleet-lab/lab"
 )
 
-// fleetSize is how many hosts the tests share: two of each database.
-const fleetSize = 6
+// fleetSize is how many hosts the tests share: four of each database. The first
+// jobHosts are for the main job, the others for scenes.
+const (
+	fleetSize = 12
+	jobHosts  = 6
+)
 
 // scenesAtOnce is how many scenes are played side by side: they mostly wait.
 const scenesAtOnce = "6"
@@ -116,10 +120,11 @@ func (s *sharedFleet) begin() {
 			s.skip = err.Error()
 			return
 		}
+		if !l.Built() {
+			s.skip = "what all hosts share is not built yet, which takes some minutes: run ncfleet-lab build first"
+			return
+		}
 		s.ncfleet, err = buildNcfleet(ctx)
-	}
-	if err == nil {
-		err = l.Build(ctx)
 	}
 	if err == nil {
 		s.lab, s.before = l, look(l)

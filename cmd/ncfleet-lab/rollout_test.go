@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,13 +14,15 @@ import (
 // TestMainJob is ncfleet's main job over real hosts: packages, a reboot and the
 // next major, over six hosts in three waves.
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	f := realFleet(t)
+	inventory := f.inventoryOf(f.hosts()[:jobHosts])
 	begun := time.Now()
-	out, stderr, code := f.run(f.ncfleet, "-i", f.lab.Inventory(), "plan", "monthly", "--output", "json")
+	out, stderr, code := f.run(f.ncfleet, "-i", inventory, "plan", "monthly", "--output", "json")
 	if code != 2 {
 		t.Fatalf("plan: code %d\n%s%s", code, out, stderr)
 	}
-	out, stderr, code = f.run(f.ncfleet, "-i", f.lab.Inventory(), "apply", "--rollout", "monthly", "--yes", "--output", "json")
+	out, stderr, code = f.run(f.ncfleet, "-i", inventory, "apply", "--rollout", "monthly", "--yes", "--output", "json")
 	if code != 0 {
 		t.Fatalf("apply: code %d\n%s%s", code, out, stderr)
 	}
@@ -33,7 +38,7 @@ func TestMainJob(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &outcome); err != nil {
 		t.Fatalf("cannot read the outcome: %v\n%s", err, out)
 	}
-	if outcome.Verdict != "succeeded" || outcome.Targets["upgraded"] != fleetSize || len(outcome.Waves) != 3 {
+	if outcome.Verdict != "succeeded" || outcome.Targets["upgraded"] != jobHosts || len(outcome.Waves) != 3 {
 		t.Fatalf("outcome: %+v\n%s", outcome, stderr)
 	}
 	for _, w := range outcome.Waves {
@@ -41,7 +46,7 @@ func TestMainJob(t *testing.T) {
 			t.Errorf("wave %s has not passed", w.Name)
 		}
 	}
-	for _, h := range f.hosts() {
+	for _, h := range f.hosts()[:jobHosts] {
 		site, err := h.Site(t.Context())
 		if err != nil || !strings.HasPrefix(site.Version, "29.") || site.Maintenance || site.NeedsUpdate {
 			t.Errorf("%s: its Nextcloud is %+v: %v", h.Name, site, err)
@@ -58,12 +63,35 @@ func TestMainJob(t *testing.T) {
 			t.Errorf("%s: the rival updater was not given back: %s", h.Name, got)
 		}
 	}
-	fmt.Printf("lab: the main job over %d hosts took %.0f s\n%s", fleetSize, time.Since(begun).Seconds(), f.verb("status"))
+	fmt.Printf("lab: the main job over %d hosts took %.0f s\n%s", jobHosts, time.Since(begun).Seconds(), f.verb("status"))
+	t.Run("offer", func(t *testing.T) { offered(&fleet{t, f.sharedFleet}) })
 }
 
-// TestOffer runs after the main job, since what was offered stays.
-func TestOffer(t *testing.T) {
-	f := realFleet(t)
+// inventoryOf is the lab's own inventory with some of its hosts only.
+func (f *fleet) inventoryOf(hosts []*host) string {
+	f.Helper()
+	whole, err := os.ReadFile(f.lab.Inventory())
+	if err != nil {
+		f.Fatal(err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(whole)) {
+		name, _, isHost := strings.Cut(strings.TrimSpace(line), " = { address")
+		if !isHost || slices.ContainsFunc(hosts, func(h *host) bool { return h.Name == name }) {
+			b.WriteString(line)
+		}
+	}
+	path := filepath.Join(f.TempDir(), "fleet.hcl")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	return path
+}
+
+// offered looks at what offer brings to one host alone. It comes after the main
+// job, since what was offered stays.
+func offered(f *fleet) {
+	t := f.T
 	h := f.host(6)
 	f.verb("offer", h.Name, "--broken")
 	h.exec("apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any")

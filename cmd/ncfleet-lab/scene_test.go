@@ -85,7 +85,11 @@ func (s *scene) open(p play) *scene {
 func (s *scene) borrow(db string) *host {
 	for {
 		stage.Lock()
-		for _, h := range s.hosts() {
+		hosts := s.hosts()
+		if s.sharedFleet == &shared {
+			hosts = hosts[jobHosts:]
+		}
+		for _, h := range hosts {
 			name := s.sharedFleet.dir + "/" + h.Name
 			if !stage.taken[name] && (db == "" || h.DB == db) {
 				stage.taken[name] = true

@@ -82,6 +82,12 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Built reports whether the hosts' file system is in the cache.
+func (l *Lab) Built() bool {
+	_, err := os.Stat(l.root())
+	return err == nil
+}
+
 func (l *Lab) build(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, buildLimit)
 	defer cancel()
@@ -95,7 +101,7 @@ func (l *Lab) build(ctx context.Context) (string, error) {
 	defer unlock()
 	l.removeUnfinished()
 	root := l.root()
-	if _, err := os.Stat(root); err == nil {
+	if l.Built() {
 		l.say("the hosts' file system is built already: %s", root)
 		return root, nil
 	}
