@@ -98,6 +98,7 @@ func (in *incarnation) checkAppend(e rollout.Event) {
 	if s := in.book.ledger.steps[e.Step]; e.Kind == rollout.EventStepFail && s.step != nil && in.refused[s.step.Host] {
 		in.w.broken("what a fenced-off controller was refused is no failure", "%s: %s", e.Step, e.Detail)
 	}
+	in.checkAnswer(e)
 }
 
 // claimTime is how long a controller that came may take to tell the hosts.

@@ -188,6 +188,28 @@ func (w *world) checkBack(l *ledger, s entry) {
 	}
 }
 
+// checkAnswer: what a command of a driver left as failed before this controller
+// came is not the answer to its own call.
+func (in *incarnation) checkAnswer(e rollout.Event) {
+	if e.Kind != rollout.EventStepFail || in.attached.IsZero() || !strings.Contains(e.Detail, " ended with ") {
+		return
+	}
+	s, calls := in.book.ledger.steps[e.Step], 0
+	if s.step == nil || s.gate || !kindOf(s.step, plan.KindSnapshot, plan.KindRestore) {
+		return
+	}
+	for id, r := range in.w.host(s.step.Host).runs {
+		if _, step := stepOf(id); step == e.Step && strings.Contains(id, "/driver-") {
+			if calls++; r.ended.After(in.attached) {
+				return
+			}
+		}
+	}
+	if calls > 0 {
+		in.w.broken("what an earlier call left behind is not the answer", "%s: %s", e.Step, e.Detail)
+	}
+}
+
 // checkRepair: a package that cannot be configured need not keep users out.
 func (w *world) checkRepair(l *ledger, s entry) {
 	r := w.host(s.of.plan.Host).runs[l.rollout+"/"+s.step.ID]
