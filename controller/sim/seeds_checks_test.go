@@ -164,6 +164,10 @@ func (w *world) checkDone(l *ledger, s entry) {
 		if h.openssl != "2" {
 			l.broken("success is read from the world", "%s is done, and openssl is %s", s.step.ID, h.openssl)
 		}
+	case plan.KindReboot:
+		if r := h.runs[id]; r != nil && strings.Contains(string(r.state.Stdout), "reboot begun") && r.state.BootID == h.bootID() {
+			l.broken("a reboot is seen by another boot id", "%s is done, %s is up since before", s.step.ID, h.name)
+		}
 	case plan.KindClose, plan.KindOpen, plan.KindVerify:
 		w.checkDoor(l, s, h.instance("/var/www/"+s.step.Instance))
 	}
