@@ -109,7 +109,7 @@ func (w *world) checkHopAgain(r, before *run) {
 func (w *world) checkHopFailed(l *ledger, s entry) {
 	h := w.host(s.of.plan.Host)
 	i, r := h.instance("/var/www/"+s.step.Instance), h.runs[l.rollout+"/"+s.step.ID]
-	if s.step.Kind != plan.KindHop || s.step.Reruns == 0 || r == nil || r.state.Exit != 137 || h.runs[r.id+"~2"] != nil || w.fails || w.menu.link > 0 {
+	if s.step.Kind != plan.KindHop || s.step.Reruns == 0 || r == nil || r.fault != "crash_mid" || r.state.Exit != 137 || h.runs[r.id+"~2"] != nil || w.fails || w.menu.link > 0 {
 		return
 	}
 	if i.closed && !i.foreign && !i.part && !i.appFailed && i.dbUntil.IsZero() && i.occUntil.IsZero() {
@@ -160,7 +160,7 @@ func (w *world) checkSafe(h *host, r *run, s entry) {
 // step waits for.
 func (w *world) checkReopening(i *instance, limit time.Duration) {
 	l, m := w.ledgerOf(i.closedBy), &w.menu
-	if w.fails || l == nil || m.link+len(m.kills) > 0 || m.drain || m.second || m.gone || m.rival+m.stale > 0 {
+	if w.fails || l == nil || m.link > 0 || w.made > 1 || w.all[0].dead || m.rival+m.stale > 0 {
 		return
 	}
 	if a := l.targets[i.closedFor]; a != nil && a.flight != "" && time.Since(a.flightAt) > limit && l.steps[a.flight].step.Phase == plan.PhaseClosed {
