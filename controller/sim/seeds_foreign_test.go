@@ -213,7 +213,7 @@ func (in *incarnation) checkAnswer(e rollout.Event) {
 // checkRepair: a package that cannot be configured need not keep users out.
 func (w *world) checkRepair(l *ledger, s entry) {
 	r := w.host(s.of.plan.Host).runs[l.rollout+"/"+s.step.ID]
-	if s.step.Kind == plan.KindRepair && s.of.hasSite() && r != nil && r.state.Phase == driver.RunExited {
+	if s.step.Kind == plan.KindRepair && s.of.hasSite() && r != nil && r.state.Phase == driver.RunExited && r.state.Exit != 0 && !w.fails && w.menu.link == 0 {
 		l.broken("a broken package does not keep a site closed", "%s fails with exit %d", s.step.ID, r.state.Exit)
 	}
 }
