@@ -98,6 +98,7 @@ func (in *incarnation) checkAppend(e rollout.Event) {
 	if s := in.book.ledger.steps[e.Step]; e.Kind == rollout.EventStepFail && s.step != nil && in.refused[s.step.Host] {
 		in.w.broken("what a fenced-off controller was refused is no failure", "%s: %s", e.Step, e.Detail)
 	}
+	in.checkAnswer(e)
 }
 
 // claimTime is how long a controller that came may take to tell the hosts.
@@ -162,6 +163,10 @@ func (w *world) checkDone(l *ledger, s entry) {
 	case plan.KindPackages:
 		if h.openssl != "2" {
 			l.broken("success is read from the world", "%s is done, and openssl is %s", s.step.ID, h.openssl)
+		}
+	case plan.KindReboot:
+		if r := h.runs[id]; r != nil && strings.Contains(string(r.state.Stdout), "reboot begun") && r.state.BootID == h.bootID() {
+			l.broken("a reboot is seen by another boot id", "%s is done, %s is up since before", s.step.ID, h.name)
 		}
 	case plan.KindClose, plan.KindOpen, plan.KindVerify:
 		w.checkDoor(l, s, h.instance("/var/www/"+s.step.Instance))

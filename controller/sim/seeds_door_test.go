@@ -185,6 +185,7 @@ func (s snapshots) call(ctx context.Context, op, key string, act func() error) e
 		w.mu.Lock()
 		w.count("driver " + fault)
 		w.say("driver fault %s in %s %s", fault, op, key)
+		w.lied = w.lied || fault == "lie" && op == "restore" // the gate behind it must tell
 		w.mu.Unlock()
 	}
 	switch fault {

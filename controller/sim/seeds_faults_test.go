@@ -211,6 +211,12 @@ func (w *world) runFault(r *run) string {
 		w.dieAll()
 		return []string{"", "crash_mid"}[w.hash("gone", r.id, "how")%2]
 	}
+	if (r.script == "fake-dump" || r.script == "fake-restore") && w.menu.cut > 0 && w.chance(100, "dump", r.id) {
+		w.count("controller killed, and its driver's command crashes")
+		w.say("every controller dies")
+		w.dieAll()
+		return "crash_before"
+	}
 	if r.script == "hop.sh" && w.chance(w.menu.cut, "cut", r.id) {
 		w.count("run cut short")
 		return "crash_mid"
@@ -235,6 +241,7 @@ func (w *world) runFault(r *run) string {
 		f == "hang" && r.script == "gate.sh":
 		return ""
 	}
+	w.lied = w.lied || f == "lie" && r.script == "fake-restore"
 	w.count("run " + f)
 	return f
 }

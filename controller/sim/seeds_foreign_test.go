@@ -109,7 +109,7 @@ func (w *world) checkHopAgain(r, before *run) {
 func (w *world) checkHopFailed(l *ledger, s entry) {
 	h := w.host(s.of.plan.Host)
 	i, r := h.instance("/var/www/"+s.step.Instance), h.runs[l.rollout+"/"+s.step.ID]
-	if s.step.Kind != plan.KindHop || s.step.Reruns == 0 || r == nil || r.state.Exit != 137 || h.runs[r.id+"~2"] != nil || w.fails || w.menu.link > 0 {
+	if s.step.Kind != plan.KindHop || s.step.Reruns == 0 || r == nil || r.fault != "crash_mid" || r.state.Exit != 137 || h.runs[r.id+"~2"] != nil || w.fails || w.menu.link > 0 {
 		return
 	}
 	if i.closed && !i.foreign && !i.part && !i.appFailed && i.dbUntil.IsZero() && i.occUntil.IsZero() {
@@ -160,7 +160,7 @@ func (w *world) checkSafe(h *host, r *run, s entry) {
 // step waits for.
 func (w *world) checkReopening(i *instance, limit time.Duration) {
 	l, m := w.ledgerOf(i.closedBy), &w.menu
-	if w.fails || l == nil || m.link+len(m.kills) > 0 || m.drain || m.second || m.gone || m.rival+m.stale > 0 {
+	if w.fails || l == nil || m.link > 0 || w.made > 1 || w.all[0].dead || m.rival+m.stale > 0 {
 		return
 	}
 	if a := l.targets[i.closedFor]; a != nil && a.flight != "" && time.Since(a.flightAt) > limit && l.steps[a.flight].step.Phase == plan.PhaseClosed {
@@ -183,15 +183,37 @@ func (w *world) checkDoor(l *ledger, s entry, i *instance) {
 
 // checkBack compares a restore that is called done with what stands there.
 func (w *world) checkBack(l *ledger, s entry) {
-	if i := w.host(s.of.plan.Host).instance("/var/www/" + s.step.Instance); s.step.Kind == plan.KindRestore && i != nil && !i.sound() {
+	if i := w.host(s.of.plan.Host).instance("/var/www/" + s.step.Instance); s.step.Kind == plan.KindRestore && i != nil && !i.sound() && !w.lied {
 		l.broken("what is put back is as it was", "%s is done: code %s, database %s", s.step.ID, i.code, i.schema)
+	}
+}
+
+// checkAnswer: what a command of a driver left as failed before this controller
+// came is not the answer to its own call.
+func (in *incarnation) checkAnswer(e rollout.Event) {
+	if e.Kind != rollout.EventStepFail || in.attached.IsZero() || !strings.Contains(e.Detail, " ended with ") {
+		return
+	}
+	s, calls := in.book.ledger.steps[e.Step], 0
+	if s.step == nil || s.gate || !kindOf(s.step, plan.KindSnapshot, plan.KindRestore) {
+		return
+	}
+	for id, r := range in.w.host(s.step.Host).runs {
+		if _, step := stepOf(id); step == e.Step && strings.Contains(id, "/driver-") {
+			if calls++; r.ended.After(in.attached) {
+				return
+			}
+		}
+	}
+	if calls > 0 {
+		in.w.broken("what an earlier call left behind is not the answer", "%s: %s", e.Step, e.Detail)
 	}
 }
 
 // checkRepair: a package that cannot be configured need not keep users out.
 func (w *world) checkRepair(l *ledger, s entry) {
 	r := w.host(s.of.plan.Host).runs[l.rollout+"/"+s.step.ID]
-	if s.step.Kind == plan.KindRepair && s.of.hasSite() && r != nil && r.state.Phase == driver.RunExited {
+	if s.step.Kind == plan.KindRepair && s.of.hasSite() && r != nil && r.state.Phase == driver.RunExited && r.state.Exit != 0 && !w.fails && w.menu.link == 0 {
 		l.broken("a broken package does not keep a site closed", "%s fails with exit %d", s.step.ID, r.state.Exit)
 	}
 }

@@ -40,6 +40,7 @@ type world struct {
 	fails  bool   // hosts fail by themselves
 	wrong  string // the first rule that was broken
 	quit   bool   // the seed ends early
+	lied   bool   // a driver said that it had put back what it had not
 
 	mu       sync.Mutex
 	writes   int
