@@ -135,7 +135,7 @@ func (w *world) checkSafe(h *host, r *run, s entry) {
 		w.broken("the way back is told to its host", "%s begins, %s/%s does not know", r.id, h.name, i.name)
 	case i.foreign && !s.of.asked:
 		w.broken("nothing of somebody else's is undone by itself", "%s begins", r.id)
-	case time.Now().Before(i.occUntil) && !s.of.asked:
+	case time.Now().Before(i.occUntil) && !s.of.asked && !w.fails && w.menu.link == 0:
 		w.broken("what still runs is waited for", "%s begins, and occ runs in %s/%s", r.id, h.name, i.name)
 	}
 	if r.script != "packages" && r.script != "reboot.sh" || s.undo {

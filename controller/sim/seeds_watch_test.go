@@ -14,6 +14,7 @@ import (
 func (i *instance) watchdog(seconds string) {
 	n, err := strconv.Atoi(seconds)
 	if err != nil || n <= 0 {
+		i.noDog = true // a rollback closes without one
 		return
 	}
 	w, h := i.host.w, i.host
