@@ -9,6 +9,7 @@ import (
 // TestRebootDuringUpgrade: what it left is safe to run again, and by policy is
 // run again or taken back.
 func TestRebootDuringUpgrade(t *testing.T) {
+	t.Parallel()
 	for policy, version := range map[string]string{"rerun": "29.0.1", "rollback": "28.0.2"} {
 		t.Run(policy, func(t *testing.T) {
 			s := newScene(t, play{seconds: 8, core: "    interrupted = \"" + policy + "\"", more: "  failures { budget = 1 }"})
@@ -62,6 +63,7 @@ func TestRebootDuringPackages(t *testing.T) {
 // TestDatabaseStopped during the upgrade: it is waited for, then the upgrade is
 // run again.
 func TestDatabaseStopped(t *testing.T) {
+	t.Parallel()
 	for db, unit := range map[string]string{"mariadb": "mariadb", "postgres": "postgresql"} {
 		t.Run(db, func(t *testing.T) {
 			s := newScene(t, play{db: db, seconds: 8})

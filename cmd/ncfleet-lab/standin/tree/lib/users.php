@@ -20,7 +20,7 @@ final class Users
             throw new Failure('Only the following characters are allowed in a login: a-z, A-Z, 0-9 and _.@-');
         }
         $db = $this->site->db();
-        $db->run('INSERT INTO *PREFIX*users (uid, displayname, password) VALUES (?, ?, ?)', [$uid, $name, password_hash($password, PASSWORD_DEFAULT)]);
+        $db->run('INSERT INTO *PREFIX*users (uid, displayname, password) VALUES (?, ?, ?)', [$uid, $name, password_hash($password, PASSWORD_BCRYPT, ['cost' => 4])]);
         if (in_array('uid_lower', $db->columns('*PREFIX*users'), true)) {
             $db->run('UPDATE *PREFIX*users SET uid_lower = ? WHERE uid = ?', [strtolower($uid), $uid]);
         }
