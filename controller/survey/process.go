@@ -2,6 +2,7 @@ package survey
 
 import (
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -127,17 +128,37 @@ func processKind(words []string) string {
 	if !isPHP && program != "occ" && program != "updater.phar" {
 		return ""
 	}
-	for _, w := range words {
+	for i, w := range words {
 		switch path.Base(w) {
 		case "updater.phar":
 			return "updater"
 		case "occ":
+			if onlyLooks(words[i+1:]) {
+				return ""
+			}
 			return "occ"
 		case "cron.php":
 			return "cron"
 		}
 	}
 	return ""
+}
+
+// onlyLooks reports whether the arguments of an occ change nothing, so that an
+// upgrade may begin beside it. A survey whose controller died leaves such ones.
+func onlyLooks(args []string) bool {
+	for _, a := range args {
+		switch a {
+		case "status", "app:list", "setupchecks", "config:list", "config:system:get", "check":
+			return true
+		case "app:update":
+			return slices.Contains(args, "--showonly")
+		}
+		if !strings.HasPrefix(a, "-") {
+			return false
+		}
+	}
+	return false
 }
 
 // shown is a command line for people. What follows occ's command or a script's
