@@ -48,7 +48,7 @@ func (w *world) checkBegin(in *incarnation, h *host, r *run) {
 	case owner != id:
 		w.broken("one rollout per host", "%s begins on %s, whose lease is %q", r.id, h.name, h.lease.token)
 	}
-	for _, b := range w.books {
+	for _, b := range w.everyBook() {
 		for _, o := range b.ledger.order {
 			if b.rollout != id && o.plan.Host == h.name && o.holdsLease() {
 				w.broken("one rollout per host", "%s begins on %s while %s of %s is under way", r.id, h.name, o.plan.Name, b.rollout)
@@ -319,7 +319,7 @@ func (w *world) checkLeases(b *book) {
 func (w *world) checkTarget(a *account, t *rollout.TargetState) {
 	h := w.host(a.plan.Host)
 	i := h.instance("/var/www/" + a.plan.Instance)
-	alone := len(w.books) == 1 // or the other rollout is to be asked
+	alone := w.rival == nil // or the other rollout is to be asked
 	switch t.Status {
 	case rollout.Upgraded:
 		if i != nil && (i.code != full(a.plan.To) || !i.sound() || i.closed) && alone {

@@ -28,7 +28,7 @@ func (i *instance) somebodyOpens() {
 // operatorBreaks is an operator who takes a host's lease away, as ncfleet lease
 // --break does.
 func (w *world) operatorBreaks(h *host) {
-	if b := w.books[0]; h.breakLease() {
+	if b := w.book; h.breakLease() {
 		w.count("lease broken by an operator")
 		w.say("an operator breaks the lease of %s", h.name)
 		b.ask(rollout.Event{Kind: rollout.EventLeaseBroken, Target: h.name, Detail: "its controller is lost"})
@@ -173,7 +173,7 @@ func (w *world) checkDoor(l *ledger, s entry, i *instance) {
 	switch {
 	case i != nil && s.step.Kind == plan.KindVerify && i.front:
 		l.broken("verify looks from outside", "%s is done, and nobody can reach %s", s.step.ID, i.name)
-	case i == nil || w.shape.noURL || w.fails || w.menu.link > 0 || len(w.books) > 1:
+	case i == nil || w.shape.noURL || w.fails || w.menu.link > 0 || w.rival != nil:
 	case s.step.Kind == plan.KindClose && !i.closed && i.openedAt.IsZero() && i.reopened.IsZero():
 		l.broken("a closed site is seen closed", "%s is done, and users are in", s.step.ID)
 	case s.step.Kind == plan.KindOpen && i.closed:

@@ -80,7 +80,7 @@ func (p pages) Append(_ string, e rollout.Event) (rollout.Event, error) {
 	if e.Kind == rollout.EventApproved && e.Target != "" {
 		in.w.pardon(b.ledger.targets[e.Target])
 	}
-	if e.Kind == rollout.EventStepHeld && b == in.w.books[0] {
+	if e.Kind == rollout.EventStepHeld && b == in.w.book {
 		in.w.decide(e)
 	}
 	if in.w.events++; in.w.events > in.w.mostEvents() {

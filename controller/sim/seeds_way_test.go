@@ -27,7 +27,7 @@ func (w *world) through(rnd *rand.Rand) {
 	if w.menu.second {
 		w.runs.Go(func() {
 			if w.sleep(2*time.Minute + w.jitter("second")) {
-				w.incarnate(w.books[0], 0, nil)
+				w.incarnate(w.book, 0, nil)
 			}
 		})
 	}
@@ -38,7 +38,7 @@ func (w *world) through(rnd *rand.Rand) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s != nil && w.wrong == "" {
-		w.checkAtRest(w.books[0], s)
+		w.checkAtRest(w.book, s)
 	}
 	w.summarise(s)
 }
@@ -64,7 +64,7 @@ func (w *world) controllers(rnd *rand.Rand) *rollout.State {
 		if n == 0 && w.menu.stale > 0 {
 			incarnate = w.stopped
 		}
-		in, verdict, err := incarnate(w.books[0], kill, drain)
+		in, verdict, err := incarnate(w.book, kill, drain)
 		w.mu.Lock()
 		wrong := w.wrong != "" || w.quit
 		switch {
@@ -84,11 +84,11 @@ func (w *world) controllers(rnd *rand.Rand) *rollout.State {
 			w.count("verdict " + string(verdict))
 			if n > mostControllers-4 || !w.askAfterwards(rnd) {
 				w.mu.Unlock()
-				return w.replayed(w.books[0])
+				return w.replayed(w.book)
 			}
 		case errors.Is(err, controller.ErrPaused):
 			w.count("drained")
-			w.books[0].ask(rollout.Event{Kind: rollout.EventResumed})
+			w.book.ask(rollout.Event{Kind: rollout.EventResumed})
 		case !errors.Is(err, errDead) && !errors.Is(err, controller.ErrDetached):
 			w.broken("the loop goes on", "it left: %v", err)
 		}
@@ -137,12 +137,12 @@ func (w *world) stopped(b *book, kill int, drain <-chan struct{}) (in *incarnati
 	first.stale, first.frozen = true, make(chan struct{})
 	w.count("controller stopped, another one takes over")
 	w.say("%s/%d is stopped; its folder is copied", first.rollout, first.n)
-	w.books[0] = b.copied()
+	w.book = b.copied()
 	w.others.Go(func() {
 		w.sleep(w.menu.back)
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		for n := len(b.events); !w.came(w.books[0], n); { // else it is the only one there is
+		for n := len(b.events); !w.came(w.book, n); { // else it is the only one there is
 			w.mu.Unlock()
 			w.sleep(time.Minute)
 			w.mu.Lock()
@@ -195,7 +195,7 @@ type wish struct {
 // every wave gets its approval in the end.
 func (w *world) drawWishes(rnd *rand.Rand) []wish {
 	var list []wish
-	targets := len(w.books[0].ledger.order)
+	targets := len(w.book.ledger.order)
 	for range []int{0, 0, 1, 2, 4}[rnd.Intn(5)] {
 		at := seconds(rnd, 1500)
 		k := []rollout.EventKind{rollout.EventPaused, rollout.EventPaused, rollout.EventResumed, rollout.EventAborted, rollout.EventApproved, rollout.EventRollback, rollout.EventRollback}[rnd.Intn(7)]
@@ -230,7 +230,7 @@ func (w *world) wish(list []wish) {
 			return
 		}
 		w.mu.Lock()
-		b := w.books[0]
+		b := w.book
 		switch {
 		case one.kind == rollout.EventResumed && one.who == -1:
 			if b.ledger.paused {
@@ -262,12 +262,12 @@ func (w *world) askOf(kind rollout.EventKind, a *account) {
 			return
 		}
 	}
-	w.books[0].ask(e)
+	w.book.ask(e)
 }
 
 // decide is an operator whom the gate asks. Not every one answers.
 func (w *world) decide(e rollout.Event) {
-	a := w.books[0].ledger.steps[e.Step].of
+	a := w.book.ledger.steps[e.Step].of
 	kinds := []rollout.EventKind{rollout.EventApproved, rollout.EventRollback, rollout.EventAborted, rollout.EventAborted}
 	n := w.hash("decide", e.Step) % 6
 	if n >= uint64(len(kinds)) {
@@ -300,7 +300,7 @@ func (w *world) letIn(a *account) bool {
 // askAfterwards lets an operator ask for something when the rollout has ended;
 // false when it stays as it is.
 func (w *world) askAfterwards(rnd *rand.Rand) bool {
-	l := w.books[0].ledger
+	l := w.book.ledger
 	if rnd.Intn(3) == 0 {
 		return false
 	}
@@ -335,7 +335,7 @@ func (w *world) rivalRollout() {
 	w.mu.Lock()
 	w.count("second rollout over the same hosts")
 	b := newBook(w, "s")
-	w.books = append(w.books, b)
+	w.rival = b
 	for i := range w.plan.Waves {
 		b.ask(rollout.Event{Kind: rollout.EventApproved, Wave: w.plan.Waves[i].Name})
 	}
@@ -346,6 +346,6 @@ func (w *world) rivalRollout() {
 func (w *world) summarise(*rollout.State) {
 	w.counts["events"] += w.events
 	w.counts["writes acknowledged"] += w.writes
-	w.counts["targets"] += len(w.books[0].ledger.order)
+	w.counts["targets"] += len(w.book.ledger.order)
 	w.counts["controllers"] += w.made
 }

@@ -29,7 +29,8 @@ type world struct {
 	menu   menu
 	plan   *plan.Plan
 	hosts  []*host
-	books  []*book // the first is the one that counts
+	book   *book // the one that counts
+	rival  *book // of a second rollout over the same hosts, nil when there is none
 	dav    map[string]doorFiles
 	runs   sync.WaitGroup
 	others sync.WaitGroup // controllers beside the one that counts
@@ -92,7 +93,7 @@ func newWorld(seed int64, loud bool) (*world, *rand.Rand, error) {
 		return nil, nil, err
 	}
 	w.plan = p
-	w.books = []*book{newBook(w, "r")}
+	w.book = newBook(w, "r")
 	return w, rnd, nil
 }
 
@@ -107,7 +108,7 @@ func (w *world) host(name string) *host {
 
 // ledgerOf is the ledger that counts for a rollout.
 func (w *world) ledgerOf(id string) *ledger {
-	for _, b := range w.books {
+	for _, b := range w.everyBook() {
 		if b.rollout == id {
 			return b.ledger
 		}
@@ -117,7 +118,15 @@ func (w *world) ledgerOf(id string) *ledger {
 
 func (w *world) count(what string) { w.counts[what]++ }
 
-func (w *world) mostEvents() int { return 400 + 200*len(w.books[0].ledger.steps) }
+// everyBook is called with the world locked.
+func (w *world) everyBook() []*book {
+	if w.rival == nil {
+		return []*book{w.book}
+	}
+	return []*book{w.book, w.rival}
+}
+
+func (w *world) mostEvents() int { return 400 + 200*len(w.book.ledger.steps) }
 
 func (w *world) say(format string, a ...any) {
 	if w.loud {
