@@ -184,3 +184,24 @@ func TestDriverHidesTheRefusal(t *testing.T) {
 		})
 	}
 }
+
+// TestClaim: a host with a target under way keeps the lease that the claim took,
+// another one gets it back.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	for _, underWay := range []bool{true, false} {
+		b := newBench(t)
+		b.machine.mu.Lock()
+		b.machine.lease = ""
+		b.machine.mu.Unlock()
+		if err := b.exec.Claim(t.Context(), "cloud-07", underWay, b.memory); err != nil {
+			t.Fatal(err)
+		}
+		b.machine.mu.Lock()
+		leased, taken := b.machine.lease != "", b.machine.taken
+		b.machine.mu.Unlock()
+		if leased != underWay || taken == 0 {
+			t.Errorf("under way %v: leased %v, taken %d times", underWay, leased, taken)
+		}
+	}
+}
