@@ -111,18 +111,11 @@ func processKind(words []string) string {
 	if program == "watchtower" {
 		return "watchtower"
 	}
-	if packageTools[program] {
-		return "packages"
-	}
-	if interpreter(program) && len(words) > 1 {
-		for _, w := range words[1:] {
-			if !strings.HasPrefix(w, "-") {
-				if packageTools[path.Base(w)] {
-					return "packages"
-				}
-				break
-			}
+	if at := packageTool(words); at >= 0 {
+		if packagesOnlyLook(path.Base(words[at]), words[at+1:]) {
+			return ""
 		}
+		return "packages"
 	}
 	isPHP := strings.HasPrefix(program, "php") && !strings.HasPrefix(program, "php-fpm")
 	if !isPHP && program != "occ" && program != "updater.phar" {
@@ -142,6 +135,64 @@ func processKind(words []string) string {
 		}
 	}
 	return ""
+}
+
+// packageTool is the place of the package tool among the words, run by itself
+// or by an interpreter; -1 when there is none.
+func packageTool(words []string) int {
+	if packageTools[path.Base(words[0])] {
+		return 0
+	}
+	if !interpreter(path.Base(words[0])) {
+		return -1
+	}
+	for i, w := range words[1:] {
+		if !strings.HasPrefix(w, "-") {
+			if packageTools[path.Base(w)] {
+				return i + 1
+			}
+			break
+		}
+	}
+	return -1
+}
+
+// packageVerbs are the subcommands that change nothing on a host, by tool.
+var packageVerbs = map[string][]string{
+	"dnf":    {"check-update", "repoquery", "updateinfo", "needs-restarting", "list", "info", "repolist"},
+	"zypper": {"list-updates", "lu", "list-patches", "lp", "patch-check", "pchk", "locks", "ll", "ps", "needs-rebooting", "info", "search"},
+	"apk":    {"version", "info", "list", "policy", "audit", "stats"},
+}
+
+// packagesOnlyLook reports whether a package tool with these arguments changes
+// nothing: a survey asks such questions, and one whose controller died leaves
+// them running.
+func packagesOnlyLook(tool string, args []string) bool {
+	switch tool {
+	case "apt", "apt-get", "aptitude":
+		for _, a := range args {
+			switch a {
+			case "-s", "--simulate", "--just-print", "--dry-run", "--recon", "--no-act", "--print-uris":
+				return true
+			}
+		}
+		return false
+	case "dpkg":
+		return slices.ContainsFunc(args, func(a string) bool {
+			return slices.Contains([]string{"--audit", "-C", "-l", "--list", "-s", "--status", "-L", "--listfiles", "--get-selections"}, a)
+		})
+	case "dnf-3", "dnf5", "yum":
+		tool = "dnf"
+	}
+	for _, a := range args {
+		if !strings.HasPrefix(a, "-") {
+			return slices.Contains(packageVerbs[tool], a)
+		}
+		if tool == "apk" && (a == "-s" || a == "--simulate") || tool == "zypper" && a == "--dry-run" {
+			return true
+		}
+	}
+	return false
 }
 
 // onlyLooks reports whether the arguments of an occ change nothing, so that an
