@@ -19,7 +19,7 @@ const module = "github.com/ncfleet/ncfleet/"
 var rows = [][]string{
 	{"plugins/driver"},
 	{"inventory", "controller/nextcloud"},
-	{"controller/plan"},
+	{"controller/plan", "inventory/importer"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest"},
@@ -37,8 +37,9 @@ var pure = []string{"controller/plan", "controller/rollout", "controller/nextclo
 
 // only says which packages alone may import a library.
 var only = map[string][]string{
-	"github.com/hashicorp/hcl/":       {"inventory"},
-	"github.com/zclconf/go-cty/":      {"inventory"},
+	"github.com/hashicorp/hcl/":       {"inventory", "inventory/importer"},
+	"github.com/zclconf/go-cty/":      {"inventory", "inventory/importer"},
+	"go.yaml.in/yaml/":                {"inventory/importer"},
 	"github.com/hashicorp/go-plugin":  {"plugins/rpc", "controller/drivers"},
 	"google.golang.org/grpc":          {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
 	"google.golang.org/protobuf":      {"plugins/rpc", "plugins/rpc/driverv1"},
