@@ -29,7 +29,7 @@ func completions(a *app, root *cobra.Command) {
 		switch c.Name() {
 		case "survey", "lease":
 			c.ValidArgsFunction = names(a.hostNames)
-		case "plan":
+		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)
 		case "approve", "rollback":
 			c.ValidArgsFunction = names(a.targetsOfNewest)
