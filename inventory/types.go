@@ -14,6 +14,7 @@ type Fleet struct {
 	Hosts    []Host    // sorted by name
 	Drivers  []Driver  // as declared, in file order; built-ins need no block
 	Rollouts []Rollout // in file order
+	Notify   []Notify  // in file order
 	// Digest is the SHA-256 (hex) over the names and bytes of all files read.
 	Digest string
 	Files  []string
@@ -83,6 +84,25 @@ type Driver struct {
 	Config map[string]any
 	Ranges map[string]Range // of each attribute
 	Range  Range
+}
+
+// Notify is somewhere that is told of a rollout's waves and decisions.
+type Notify struct {
+	Kind string // "webhook", "slack", "talk" or "email"
+	Name string
+	// URL is where to send to, as text or, where the address itself lets
+	// anybody in, as a secret; exactly one is set. "" with email.
+	URL       string
+	SecretURL Secret
+	Key       Secret   // signs what is sent: webhook (optional), talk
+	Room      string   // talk: the conversation's token
+	Server    string   // email: host:port
+	User      string   // email; "" sends without a login
+	Password  Secret   // email
+	From      string   // email
+	To        []string // email
+	On        []string // "start", "wave", "decision", "end"
+	Range     Range
 }
 
 // Host is a machine.

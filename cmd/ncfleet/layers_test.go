@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"controller/plan", "inventory/importer"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive"},
-	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest"},
+	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
 	{"cmd/ncfleet-lab/lab"},
