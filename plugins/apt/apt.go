@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/products"
 )
 
 // Name is the driver's name in an inventory.
@@ -40,12 +41,13 @@ var hostScript string
 
 // New returns the driver, not yet configured.
 func New() driver.PackageManager {
-	return &apt{lockWait: defaultLockWait, conffiles: "old"}
+	return &apt{lockWait: defaultLockWait, conffiles: "old", products: products.Shipped()}
 }
 
 type apt struct {
 	lockWait  time.Duration // used when a selection names none
 	conffiles string        // "old" or "new"
+	products  *products.Table
 }
 
 // Info describes the driver.
@@ -55,6 +57,7 @@ func (a *apt) Info(context.Context) (driver.Info, error) {
 		Schema: driver.Schema{Attributes: []driver.Attribute{
 			{Name: "lock_wait", Type: "duration", Default: "5m", Help: "How long a command waits for another package process."},
 			{Name: "conffiles", Type: "string", Default: "old", Help: `Which version of a locally changed configuration file stays: "old" or "new".`},
+			products.Attribute(),
 		}},
 	}, nil
 }
@@ -74,6 +77,11 @@ func (a *apt) Configure(_ context.Context, c driver.Config) error {
 		}
 		a.conffiles = v
 	}
+	table, err := products.FromConfig(c)
+	if err != nil {
+		return err
+	}
+	a.products = table
 	return nil
 }
 

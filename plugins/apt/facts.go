@@ -70,7 +70,7 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 			f.Lock = holder
 		}
 	}
-	f.Pending = pending(in, installed, r.Upgrades)
+	f.Pending = a.pending(in, installed, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)
 	slices.Sort(f.Broken)
@@ -78,13 +78,12 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 }
 
 // pending merges both simulations into one sorted list.
-func pending(in readings, installed map[string]string, upgrades []string) []driver.PackageChange {
+func (a *apt) pending(in readings, installed map[string]string, upgrades []string) []driver.PackageChange {
 	some, all := readSimulation(string(in.upgrade.Stdout)), readSimulation(string(in.full.Stdout))
 	held := map[string]bool{}
 	for _, name := range strings.Fields(string(in.holds.Stdout)) {
 		held[name] = true
 	}
-	majors := installedMajors(installed)
 	changes := map[string]driver.PackageChange{}
 	for name, c := range all.changes {
 		if _, ok := some.changes[name]; !ok && !c.Held {
@@ -99,7 +98,7 @@ func pending(in readings, installed map[string]string, upgrades []string) []driv
 		changes[name] = c
 	}
 	for _, name := range all.removed {
-		changes[name] = driver.PackageChange{Name: name, From: installed[name], Change: driver.ChangeRemove, Held: true, Reason: "packages are never removed"}
+		changes[name] = driver.PackageChange{Name: name, From: installed[name], Change: driver.ChangeRemove}
 	}
 	for _, sim := range []simulation{some, all} {
 		for name, kept := range sim.kept {
@@ -121,95 +120,8 @@ func pending(in readings, installed map[string]string, upgrades []string) []driv
 		list = append(list, c)
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
-	for i := range list {
-		judge(&list[i], majors)
-	}
-	holdUpgrades(list, upgrades)
+	a.products.Decide(list, a.products.Majors(installed), upgrades, less)
 	return list
-}
-
-// judge classifies one change and holds back what goes down.
-func judge(c *driver.PackageChange, majors map[string]map[string]bool) {
-	if c.Change == driver.ChangeRemove {
-		return
-	}
-	why := c.Reason
-	classify(c, majors)
-	if why != "" {
-		c.Reason = why
-	}
-	if c.From != "" && c.To != "" && less(c.To, c.From) {
-		c.Held, c.Reason = true, "it would be a downgrade"
-	}
-	if c.To == "" {
-		c.Held = true
-	}
-}
-
-// holdUpgrades holds every upgrade that the rollout does not name. With the
-// release of the system nothing else moves either: its parts belong together.
-func holdUpgrades(list []driver.PackageChange, named []string) {
-	var waiting []string
-	for i, c := range list {
-		if c.Change != driver.ChangeUpgrade || slices.Contains(named, c.Product) {
-			continue
-		}
-		if !slices.Contains(waiting, c.Product) {
-			waiting = append(waiting, c.Product)
-		}
-		if !c.Held {
-			list[i].Held = true
-			list[i].Reason = c.Reason + ": an upgrade, done only when the rollout names " + c.Product
-		}
-	}
-	whole := wholeRelease(list, slices.Contains(waiting, osProduct))
-	for i, c := range list {
-		switch {
-		case c.Held:
-		case whole != "":
-			list[i].Held, list[i].Reason = true, whole
-		case c.Change == driver.ChangeInstall && len(waiting) > 0:
-			// It may be a part of what waits. When another change needs it, apt
-			// installs it with that one.
-			list[i].Held, list[i].Reason = true, "new, perhaps for the waiting upgrade of "+strings.Join(waiting, ", ")
-		}
-	}
-}
-
-// wholeRelease says why nothing at all may change when the package sources are
-// of the system's next release, or "".
-func wholeRelease(list []driver.PackageChange, waiting bool) string {
-	if waiting {
-		return "the package sources are of the next release: part of an upgrade of the os, done only when the rollout names os"
-	}
-	release, rest := false, ""
-	for _, c := range list {
-		if c.Product == osProduct && c.Change == driver.ChangeUpgrade {
-			release = true
-		}
-		if c.Held && rest == "" {
-			rest = c.Name
-		}
-	}
-	if release && rest != "" {
-		return "the next release cannot be installed whole, " + rest + " would stay behind: upgrade the os with the distribution's own tool"
-	}
-	return ""
-}
-
-func installedMajors(installed map[string]string) map[string]map[string]bool {
-	majors := map[string]map[string]bool{}
-	for name, version := range installed {
-		product, major := productOf(name, version)
-		if product == "" || major == "" {
-			continue
-		}
-		if majors[product] == nil {
-			majors[product] = map[string]bool{}
-		}
-		majors[product][major] = true
-	}
-	return majors
 }
 
 func less(a, b string) bool {
