@@ -1,6 +1,8 @@
 package apt
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
+	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -26,7 +29,7 @@ func TestMain(m *testing.M) {
 func recorded(t testing.TB, name string) []driver.Result {
 	t.Helper()
 	var out []driver.Result
-	for i, probe := range []string{"upgrade", "dist-upgrade", "status", "holds", "audit", "host"} {
+	for i, probe := range []string{"upgrade", "dist-upgrade", "status", "holds", "audit", "host", "stale"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name, fmt.Sprintf("%d-%s.txt", i+1, probe)))
 		if err != nil {
 			t.Fatal(err)
@@ -97,6 +100,9 @@ func TestCompileGolden(t *testing.T) {
 		got, err := json.MarshalIndent(c, "", "\t")
 		if err != nil {
 			t.Fatal(err)
+		}
+		for name, script := range map[string]string{"repair.sh": repairScript, "stale.sh": string(stale.List.After().Stdin)} {
+			got = bytes.ReplaceAll(got, []byte(base64.StdEncoding.EncodeToString([]byte(script))), []byte("<"+name+">"))
 		}
 		golden(t, filepath.Join("testdata", "compile-"+conffiles+".json"), append(got, '\n'))
 	}
@@ -173,7 +179,7 @@ func TestCeilSeconds(t *testing.T) {
 }
 
 func TestConfigureRefuses(t *testing.T) {
-	for _, c := range []driver.Config{{"conffiles": "ask"}, {"lock_wait": "soon"}, {"lock_wait": "-1s"}, {"products": []string{"gitlab"}}} {
+	for _, c := range []driver.Config{{"conffiles": "ask"}, {"lock_wait": "soon"}, {"lock_wait": "-1s"}, {"products": []string{"gitlab"}}, {"restart_services": "ask"}} {
 		if err := New().Configure(t.Context(), c); driver.ClassOf(err) != driver.Permanent {
 			t.Errorf("Configure(%v): %v, want a refusal", c, err)
 		}
@@ -186,7 +192,7 @@ func FuzzFacts(f *testing.F) {
 		f.Add(r[0].Stdout, r[1].Stdout, r[2].Stdout, r[5].Stdout)
 	}
 	f.Fuzz(func(t *testing.T, upgrade, full, status, host []byte) {
-		results := []driver.Result{{Stdout: upgrade}, {Stdout: full}, {Stdout: status}, {}, {}, {Stdout: host}}
+		results := []driver.Result{{Stdout: upgrade}, {Stdout: full}, {Stdout: status}, {}, {}, {Stdout: host}, {}}
 		facts, err := New().Facts(t.Context(), driver.ProbeRequest{}, results)
 		if err != nil {
 			return

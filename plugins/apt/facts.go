@@ -11,16 +11,17 @@ import (
 	debversion "github.com/knqyf263/go-deb-version"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
 // readings are the results by what they are of.
 type readings struct {
-	refresh                                  *driver.Result
-	upgrade, full, status, holds, audit, box driver.Result
+	refresh                                       *driver.Result
+	upgrade, full, status, holds, audit, box, old driver.Result
 }
 
 func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, error) {
-	want := 6
+	want := 7
 	if r.Refresh {
 		want++
 	}
@@ -31,8 +32,8 @@ func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, erro
 	if r.Refresh {
 		got.refresh, results = &results[0], results[1:]
 	}
-	got.upgrade, got.full, got.status, got.holds, got.audit, got.box =
-		results[0], results[1], results[2], results[3], results[4], results[5]
+	got.upgrade, got.full, got.status, got.holds, got.audit, got.box, got.old =
+		results[0], results[1], results[2], results[3], results[4], results[5], results[6]
 	return got, nil
 }
 
@@ -48,9 +49,13 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		return f, err
 	}
 	f.Broken = broken
-	readHost(&f, string(in.box.Stdout))
+	system := readHost(&f, string(in.box.Stdout))
 	if in.box.Exit != 0 || !strings.HasSuffix(strings.TrimSpace(string(in.box.Stdout)), "end") {
 		f.Problems = append(f.Problems, "locks and a wanted reboot are unknown: "+firstLine(in.box.Stderr, "the probe gave no answer"))
+	}
+	names, unknown := stale.Read(in.old)
+	if f.Stale = names; unknown != "" {
+		f.Stale = append(f.Stale, unknown)
 	}
 	if in.refresh != nil {
 		f.Problems = append(f.Problems, complaints("the package index cannot be renewed (apt-get update)", *in.refresh)...)
@@ -71,6 +76,7 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		}
 	}
 	f.Pending = a.pending(in, installed, r.Upgrades)
+	f.ReleaseSteps = releaseSteps(system, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)
 	slices.Sort(f.Broken)
