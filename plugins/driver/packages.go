@@ -54,7 +54,11 @@ type Selection struct {
 	LockWait time.Duration
 }
 
-// Commands are the compiled command lines, each run as root.
+// Commands are the compiled command lines, each run as root, in order, until one
+// fails. A command may tell the operator something by lines of its own on
+// standard output: "ncfleet: note TEXT", "ncfleet: degraded TEXT" for what was
+// left undone, and, before it fails, "ncfleet: error TEXT" with the cause and
+// the remedy.
 type Commands struct {
 	Stage  []Command // download only; the target is still open
 	Apply  []Command // install exactly the selection
