@@ -16,6 +16,8 @@ func TestPackagesWhy(t *testing.T) {
 			"still locked by process 207 (apt-get)"},
 		{"Waiting for cache lock: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 207 (apt-get)...\ndpkg: error processing package lab-bad (--configure):\n installed lab-bad package post-installation script subprocess returned error exit status 1\nErrors were encountered while processing:\n lab-bad\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n",
 			"package lab-bad failed (--configure)"},
+		{"Waiting for cache lock: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 206 (dpkg)...\nWaiting for cache lock: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 207 (unattended-upgr)...\nE: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?\n",
+			"still locked by process 207 (unattended-upgr)"},
 		{"dpkg: error: dpkg frontend lock was locked by another process with pid 207\n", "still locked by process 207"},
 		{"System management is locked by the application with pid 411 (zypper).\nClose this application before trying again.\n", "still locked by process 411 (zypper)"},
 		{"ERROR: Unable to lock database: Resource temporarily unavailable\nERROR: Failed to open apk database: Resource temporarily unavailable\n", "still locked by another process (Resource temporarily unavailable)"},
