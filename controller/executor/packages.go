@@ -162,6 +162,8 @@ var complaints = []complaint{
 	{regexp.MustCompile(`(?s).*held by process (\d+ \([^)\n]*\)).*E: Unable to (?:acquire|lock) `), fmt.Sprintf(stillLocked, "process %s")},
 	{regexp.MustCompile(`frontend lock was locked by another process with pid (\d+)`), fmt.Sprintf(stillLocked, "process %s")},
 	{regexp.MustCompile(`System management is locked by the application with pid (\d+ \([^)\n]*\))`), fmt.Sprintf(stillLocked, "process %s")},
+	{regexp.MustCompile(`RPMDB already locked by (\d+)`), fmt.Sprintf(stillLocked, "process %s")},
+	{regexp.MustCompile(`(can't create transaction lock on \S+)`), fmt.Sprintf(stillLocked, "another process (%s)")},
 	{regexp.MustCompile(`(?m)^ERROR: Unable to lock database: (.*)$`), fmt.Sprintf(stillLocked, "another process (%s)")},
 	{regexp.MustCompile(`(?m)^E: Version '([^'\n]*)' for '([^'\n]*)' was not found`), fmt.Sprintf(notOffered, "version %s of %s")},
 	{regexp.MustCompile(`(?m)^E: Unable to locate package (\S+)`), fmt.Sprintf(notOffered, "%s")},

@@ -20,6 +20,8 @@ func TestPackagesWhy(t *testing.T) {
 			"still locked by process 207 (unattended-upgr)"},
 		{"dpkg: error: dpkg frontend lock was locked by another process with pid 207\n", "still locked by process 207"},
 		{"System management is locked by the application with pid 411 (zypper).\nClose this application before trying again.\n", "still locked by process 411 (zypper)"},
+		{"RPMDB already locked by 132\n  The application with PID 132 is: python3\n", "still locked by process 132"},
+		{"error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\n", "still locked by another process (can't create transaction lock on /var/lib/rpm/.rpm.lock)"},
 		{"ERROR: Unable to lock database: Resource temporarily unavailable\nERROR: Failed to open apk database: Resource temporarily unavailable\n", "still locked by another process (Resource temporarily unavailable)"},
 		{"E: Version '2.0' for 'lab-plain' was not found\n", "no longer offers version 2.0 of lab-plain"},
 		{"E: Unable to locate package nosuchpkg\n", "no longer offers nosuchpkg"},

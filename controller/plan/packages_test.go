@@ -89,3 +89,13 @@ func TestStaleServicesAreShown(t *testing.T) {
 		t.Errorf("%+v, blocked %+v", p.Waves, p.Blocked)
 	}
 }
+
+func TestPackagesDriver(t *testing.T) {
+	for _, tc := range []struct{ named, found, want string }{
+		{"", "zypper", "zypper"}, {"apt", "dnf", "apt"}, {"yum", "dnf", "dnf"}, {"yum", "", "dnf"}, {"mine", "apt", "mine"}, {"", "", ""},
+	} {
+		if got := PackagesDriver(&inventory.Host{Packages: tc.named}, &Facts{PackageManager: tc.found}); got != tc.want {
+			t.Errorf("named %q, found %q: %q, want %q", tc.named, tc.found, got, tc.want)
+		}
+	}
+}
