@@ -99,3 +99,11 @@ func TestPackagesDriver(t *testing.T) {
 		}
 	}
 }
+
+// The operator's lock_wait stands in the driver's block: the plan names none.
+func TestSelectionLeavesTheLockToTheDriver(t *testing.T) {
+	f := driver.PackageFacts{Pending: []driver.PackageChange{{Name: "openssl", From: "1", To: "2", Change: driver.ChangeUpdate}}}
+	if s := SelectPackages(inventory.System{Level: "update"}, f); s.LockWait != 0 || len(s.Changes) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
