@@ -193,7 +193,14 @@ func (l *look) all() located {
 		}
 		out.holes = append(out.holes, driver.Hole{Place: p, Reason: reason})
 	}
-	// The machine comes back with its boot disk, whatever the places are.
+	// The machine comes back with its boot disk, whatever the places are; the
+	// plan must know, as it takes back whatever else the machine carries.
+	if at, ok := l.on("self", "/"); ok && !l.asked(driver.PartSystem) {
+		if units, reason := l.mounted(at); reason == "" {
+			l.use(units)
+			out.captured = append(out.captured, driver.Place{Part: driver.PartSystem, Path: "/", Detail: "the whole machine comes back"})
+		}
+	}
 	for _, u := range l.machine.Units {
 		if (u.Boot || u.Whole) && u.Left == "" {
 			l.used[u.ID] = u
@@ -205,6 +212,10 @@ func (l *look) all() located {
 		}
 	}
 	return out
+}
+
+func (l *look) asked(p driver.Part) bool {
+	return slices.ContainsFunc(l.subject.Places, func(o driver.Place) bool { return o.Part == p })
 }
 
 // place returns why the place is not captured, "" when it is.
