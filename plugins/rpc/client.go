@@ -26,6 +26,7 @@ type client struct {
 	runners   *runners
 	mask      atomic.Pointer[func(string) string]
 	gone      func() string // waits a moment for the process's end and tells how it ended
+	kill      func()
 }
 
 func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
@@ -35,6 +36,10 @@ func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
 		snapshots: pb.NewSnapshotterClient(conn), runners: &runners{},
 	}
 }
+
+// Kill ends the process behind the driver at once, for those who try what
+// becomes of its work then.
+func (c *client) Kill() { c.kill() }
 
 func (c *client) fail(ctx context.Context, method string, err error) error {
 	err = fromStatus(ctx, c.name, method, err, c.gone)

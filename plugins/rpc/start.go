@@ -186,7 +186,7 @@ func (p *Process) connect(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("go-plugin dispensed a %T", dispensed)
 	}
-	c.name, c.gone = p.name, p.gone
+	c.name, c.gone, c.kill = p.name, p.gone, p.Kill
 	p.client = c
 	return nil
 }
