@@ -128,7 +128,10 @@ func changeTrees(t T, places []driver.Place) {
 			return nil
 		})
 		if len(files) > 0 {
-			must(t, os.WriteFile(files[0], []byte("changed by drivertest\n"), 0o644))
+			f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteString("changed by drivertest\n")
+			must(t, errors.Join(err, f.Close()))
 		}
 		if len(files) > 1 {
 			must(t, os.Remove(files[1]))

@@ -8,6 +8,9 @@ type promise struct {
 	try func(t T)
 }
 
+// firstCreate is the place in promises of the first one that needs Create.
+const firstCreate = 2
+
 func (s *snapshots) promises() []promise {
 	all := []promise{
 		{Promise{"info", fixInfo}, func(t T) { s.info = checkInfo(t, s.New(t), driver.KindSnapshot) }},

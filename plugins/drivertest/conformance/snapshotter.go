@@ -51,8 +51,13 @@ func Snapshotter(t T, c Snapshots) {
 		s.State = func(t T) string { return readTrees(t, s.captured) }
 	}
 	s.Runner = s.argv
-	for _, p := range s.promises() {
-		t.Try(p.Promise, p.try)
+	for i, p := range s.promises() {
+		t.Try(p.Promise, func(t T) {
+			if i > firstCreate && !s.creates {
+				t.Skipf("Create does not work yet: mend that first")
+			}
+			p.try(t)
+		})
 	}
 }
 
@@ -61,8 +66,9 @@ type snapshots struct {
 	info driver.Info
 	argv *recorder
 
+	creates  bool           // one Create went well
 	captured []driver.Place // as Cover says: what it leaves out need not come back
-	usual time.Duration // of the call rehearsed last
+	usual    time.Duration  // of the call rehearsed last
 }
 
 func (s *snapshots) open(t T) driver.Snapshotter {
@@ -154,6 +160,7 @@ func (s *snapshots) createTwice(t T) {
 		}
 	}
 	h := s.create(t, d, "create")
+	s.creates = true
 	if h.Zero() {
 		t.Fatalf("Create returned the zero handle")
 	}
