@@ -53,7 +53,9 @@ func (u *underTest) trySnapshots(r *conformance.Report, f testFlags) error {
 	defer remove()
 	s := &store{dir: f.store}
 	if s.dir == "" && f.subject == "" {
-		s.dir = folderIn(u.config)
+		if s.dir = folderIn(u.config); s.dir == "" {
+			s.dir = subject.StateDir
+		}
 	}
 	c := conformance.Snapshots{
 		Config: u.config, Subject: subject,

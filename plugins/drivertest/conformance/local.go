@@ -130,7 +130,7 @@ func changeTrees(t T, places []driver.Place) {
 		if len(files) > 0 {
 			f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
 			must(t, err)
-			_, err = f.WriteString("changed by drivertest\n")
+			_, err = f.WriteString("\n# changed by drivertest\n") // a comment in many languages
 			must(t, errors.Join(err, f.Close()))
 		}
 		if len(files) > 1 {
