@@ -27,6 +27,19 @@ const (
 	KindSnapshot Kind = "snapshot"
 )
 
+// The capabilities that the controller knows.
+const (
+	// CapabilityPrepare: Prepare does something.
+	CapabilityPrepare = "prepare"
+	// CapabilityMachine: Restore takes the whole machine back to the moment of
+	// the snapshot, whatever the subject's places are, and restarts it. The
+	// Runner fails while the machine is away, and Restore returns when the
+	// provider says that it runs. The controller then waits for the host to
+	// answer, demands another boot id, and takes its lease there again: what it
+	// kept on the host is as old as the snapshot.
+	CapabilityMachine = "machine"
+)
+
 // Info is what a driver says of itself before it is configured.
 type Info struct {
 	Name    string // as in the inventory: driver "snapshot" "archive"
