@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 
 	plugin "github.com/hashicorp/go-plugin"
@@ -27,6 +28,9 @@ type client struct {
 	mask      atomic.Pointer[func(string) string]
 	gone      func() string // waits a moment for the process's end and tells how it ended
 	kill      func()
+
+	runnerSocket string // where to serve Runner without go-plugin's broker, "" with it
+	runnerServer *grpc.Server
 }
 
 func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
@@ -57,15 +61,14 @@ func (c *client) ping(ctx context.Context) error {
 // bind offers the driver the Runner callback. A stream that was not dialled in
 // time is dead for good, hence a new one per try.
 func (c *client) bind(ctx context.Context) error {
+	if c.runnerSocket != "" {
+		return c.bindSocket(ctx)
+	}
 	var errs []error
 	for range bindTries {
 		stream := c.broker.NextId()
 		go c.broker.AcceptAndServe(stream, func(opts []grpc.ServerOption) *grpc.Server {
-			opts = append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
-				grpc.ChainUnaryInterceptor(recoverUnary), grpc.ChainStreamInterceptor(recoverStream))
-			g := grpc.NewServer(opts...)
-			pb.RegisterRunnerServer(g, c.runners)
-			return g
+			return c.runners.server(opts...)
 		})
 		_, err := c.driver.Bind(ctx, &pb.BindRequest{Stream: stream})
 		if err == nil {
@@ -77,6 +80,28 @@ func (c *client) bind(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("cannot give driver %q its Runner: %w", c.name, errors.Join(errs...))
+}
+
+// bindSocket serves the Runner on a socket of its own, for drivers that know
+// nothing of go-plugin's broker.
+func (c *client) bindSocket(ctx context.Context) error {
+	l, err := net.Listen("unix", c.runnerSocket)
+	if err != nil {
+		return fmt.Errorf("cannot serve the Runner of driver %q: %w", c.name, err)
+	}
+	c.runnerServer = c.runners.server()
+	go func() { _ = c.runnerServer.Serve(l) }() // it ends with stop
+	if _, err := c.driver.Bind(ctx, &pb.BindRequest{Address: "unix:" + c.runnerSocket}); err != nil {
+		return fmt.Errorf("cannot give driver %q its Runner: %w", c.name, c.fail(ctx, "Bind", err))
+	}
+	return nil
+}
+
+// stop ends what serves the driver. A nil client served nothing.
+func (c *client) stop() {
+	if c != nil && c.runnerServer != nil {
+		c.runnerServer.Stop()
+	}
 }
 
 // Info asks the driver who it is.

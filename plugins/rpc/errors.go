@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	pb "github.com/ncfleet/ncfleet/plugins/rpc/driverv1"
@@ -40,6 +43,28 @@ func toStatus(err error) error {
 		return status.Error(code, detail.GetMessage())
 	}
 	return s.Err()
+}
+
+// errorTrailer carries a serialized Error in place of a status detail.
+const errorTrailer = "ncfleet-error-bin"
+
+// errorFromTrailer makes a detail of an error that came in the trailer.
+func errorFromTrailer(ctx context.Context, method string, req, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	var trailer metadata.MD
+	err := invoke(ctx, method, req, answer, conn, append(opts, grpc.Trailer(&trailer))...)
+	raw := trailer.Get(errorTrailer)
+	if err == nil || len(raw) != 1 {
+		return err
+	}
+	detail := &pb.Error{}
+	s, _ := status.FromError(err)
+	if proto.Unmarshal([]byte(raw[0]), detail) != nil {
+		return err
+	}
+	if typed, derr := s.WithDetails(detail); derr == nil {
+		return typed.Err()
+	}
+	return err
 }
 
 // clip shortens s to at most n bytes and keeps it valid UTF-8.

@@ -19,6 +19,9 @@ import (
 // only matters when a child that left the process group keeps it open.
 const drainFor = time.Second
 
+// maxHandshake bounds the line by which a driver says where it listens.
+const maxHandshake = 16 << 10
+
 // child is one driver process with a process group of its own. It replaces
 // go-plugin's runner, which would hand the driver our standard input, kill the
 // leader only, and wait for ever for a pipe that a grandchild holds open.
@@ -182,7 +185,8 @@ func (c *child) HostToPlugin(network, addr string) (string, string, error) {
 type outlet struct {
 	from  *os.File
 	to    *lineWriter
-	lines int // still go-plugin's
+	lines int    // still go-plugin's
+	first []byte // what go-plugin got
 
 	drained chan struct{} // closed at the end of the stream
 	end     sync.Once
@@ -199,8 +203,13 @@ func (o *outlet) finish() {
 func (o *outlet) Read(p []byte) (int, error) {
 	if o.lines > 0 {
 		n, err := o.from.Read(p[:1]) // to the newline and not a byte further
+		o.first = append(o.first, p[:n]...)
 		if n == 1 && p[0] == '\n' {
 			o.lines--
+		}
+		if len(o.first) > maxHandshake {
+			o.lines = 0
+			_, _ = o.to.Write(o.first)
 		}
 		if err != nil {
 			o.finish()

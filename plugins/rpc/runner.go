@@ -33,6 +33,15 @@ type openCall struct {
 	run driver.Runner
 }
 
+// server serves the Runner to one driver.
+func (r *runners) server(opts ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ChainUnaryInterceptor(recoverUnary), grpc.ChainStreamInterceptor(recoverStream))...)
+	pb.RegisterRunnerServer(g, r)
+	return g
+}
+
 // begin opens a call; its end function must be called when the call returns.
 // It cancels whatever the driver still runs.
 func (r *runners) begin(ctx context.Context, run driver.Runner) (token string, _ context.Context, end func()) {

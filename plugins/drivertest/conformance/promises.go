@@ -17,7 +17,7 @@ func (s *snapshots) promises() []promise {
 		{Promise{"cover changes nothing", "Cover only looks: name every place of the subject once, as captured or as missing with the reason."}, s.cover},
 		{Promise{"create is idempotent by key", "Derive the place of a snapshot and its handle from the key alone; return the finished one when it is there."}, s.createTwice},
 		{Promise{"create at the same time", "Finish a snapshot by one atomic step (rename, tag), and clean up what lost the race."}, s.createAtOnce},
-		{Promise{"several keys at once", "Keep nothing of a call in the driver's own fields: many targets share one process."}, s.severalKeys},
+		{Promise{"several instances at once", "Keep nothing of a call in the driver's own fields: many targets share one process."}, s.severalKeys},
 		{Promise{"verify", "Verify reads what is kept and compares it with a digest taken in Create; say in Detail what was compared."}, s.verify},
 		{Promise{"restore brings everything back", "Restore removes what is new and brings back what is gone, with mode and owner; a second Restore does no harm."}, s.restore},
 		{Promise{"keys are apart", "Snapshots share no file: restoring or deleting one must leave the others whole."}, s.keysApart},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -208,22 +209,28 @@ func (s *snapshots) createAtOnce(t T) {
 	s.drop(t, d, final)
 }
 
-// severalKeys tries what a wave of targets does: calls of many keys at once.
+// severalKeys tries what a wave of targets does: calls for many instances at
+// once, each with a key of its own.
 func (s *snapshots) severalKeys(t T) {
 	d := s.open(t)
 	keys := []string{"side-1", "side-2", "side-3"}
+	request := func(key string) driver.SnapshotRequest {
+		r := s.request(key)
+		r.Subject.Instance = strings.TrimPrefix(r.Subject.Instance+"-"+key, "-")
+		return r
+	}
 	handles, errs := make([]driver.Handle, len(keys)), make([]error, len(keys))
 	var wg sync.WaitGroup
 	for i, key := range keys {
 		wg.Go(func() {
 			defer guard(t, "Create")
-			handles[i], errs[i] = d.Create(t.Context(), s.request(key), s.Runner)
+			handles[i], errs[i] = d.Create(t.Context(), request(key), s.Runner)
 		})
 	}
 	wg.Wait()
 	for i, key := range keys {
 		if driver.ClassOf(errs[i]) == driver.Retryable {
-			handles[i], errs[i] = d.Create(t.Context(), s.request(key), s.Runner)
+			handles[i], errs[i] = d.Create(t.Context(), request(key), s.Runner)
 		}
 		if errs[i] != nil {
 			t.Errorf("Create %s beside others: %v", key, errs[i])
