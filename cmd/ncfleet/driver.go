@@ -100,7 +100,7 @@ func driverCommand(a *app) *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.lockDrivers(cmd) }},
 		&cobra.Command{Use: "verify", Short: "check the drivers against ncfleet.lock", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyDrivers() }},
-		driverTestCommand(a),
+		driverTestCommand(a), driverNewCommand(a),
 	)
 	return c
 }

@@ -17,7 +17,7 @@ const module = "github.com/ncfleet/ncfleet/"
 // rows is the table of layers: an import goes to a lower row, never sideways
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
-	{"plugins/driver"},
+	{"plugins/driver", "examples"},
 	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud"},
 	{"controller/plan"},
 	{"controller/rollout"},
