@@ -18,8 +18,7 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/rpc"
 )
 
-// name is the driver's in an inventory; its executable is ncfleet-driver-NAME.
-const name = "copy"
+const name = "copy" // in an inventory; the executable is ncfleet-driver-NAME
 
 //go:embed host.sh
 var script string

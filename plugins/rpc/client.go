@@ -132,7 +132,8 @@ func (c packageClient) Probes(ctx context.Context, r driver.ProbeRequest) ([]dri
 	if err != nil {
 		return nil, c.fail(ctx, "Probes", err)
 	}
-	return commandsFromProto(a.GetCommands()), nil
+	commands := commandsFromProto(a.GetCommands())
+	return commands, c.checkedCommands("Probes", commands)
 }
 
 func (c packageClient) Facts(ctx context.Context, r driver.ProbeRequest, results []driver.Result) (driver.PackageFacts, error) {
@@ -140,7 +141,8 @@ func (c packageClient) Facts(ctx context.Context, r driver.ProbeRequest, results
 	if err != nil {
 		return driver.PackageFacts{}, c.fail(ctx, "Facts", err)
 	}
-	return factsFromProto(a.GetFacts()), nil
+	facts := factsFromProto(a.GetFacts())
+	return facts, c.checkFacts(facts)
 }
 
 func (c packageClient) Compile(ctx context.Context, s driver.Selection) (driver.Commands, error) {
@@ -148,9 +150,10 @@ func (c packageClient) Compile(ctx context.Context, s driver.Selection) (driver.
 	if err != nil {
 		return driver.Commands{}, c.fail(ctx, "Compile", err)
 	}
-	return driver.Commands{
+	out := driver.Commands{
 		Stage: commandsFromProto(a.GetStage()), Apply: commandsFromProto(a.GetApply()), Repair: commandsFromProto(a.GetRepair()),
-	}, nil
+	}
+	return out, c.checkedCommands("Compile", out.Stage, out.Apply, out.Repair)
 }
 
 // snapshotClient is a driver.Snapshotter behind the wire.
@@ -180,7 +183,8 @@ func (c snapshotClient) Create(ctx context.Context, r driver.SnapshotRequest, ru
 	if err != nil {
 		return driver.Handle{}, c.fail(ctx, "Create", err)
 	}
-	return handleFromProto(a.GetHandle()), nil
+	h := handleFromProto(a.GetHandle())
+	return h, c.checkHandle(h, r.Key)
 }
 
 func (c snapshotClient) Verify(ctx context.Context, h driver.Handle, run driver.Runner) (driver.Verification, error) {

@@ -96,6 +96,7 @@ func fromDetail(err error) (out error, ok bool) {
 		if !isError {
 			continue
 		}
+		e.Message = plain(e.GetMessage())
 		cause := causeOf(s.Code())
 		if e.GetClass() == "" {
 			if cause != nil {
@@ -165,17 +166,18 @@ func fromStatus(ctx context.Context, name, method string, err error, gone func()
 		return e
 	}
 	s, _ := status.FromError(err)
+	said := plain(s.Message())
 	switch s.Code() {
 	case codes.Unimplemented:
 		return driver.Errorf(driver.Permanent,
 			"driver %q does not offer %s: it is of another kind or was built for another version of ncfleet; install a matching driver", name, method)
 	case codes.ResourceExhausted:
-		return driver.Errorf(driver.Permanent, "driver %q: %s sent more than %d MiB in one message: %s", name, method, maxMessage>>20, s.Message())
+		return driver.Errorf(driver.Permanent, "driver %q: %s sent more than %d MiB in one message: %s", name, method, maxMessage>>20, said)
 	case codes.DeadlineExceeded: // the caller's, read a moment before ctx noticed
 		return &callError{driver.Errorf(driver.Retryable,
 			"driver %q: %s took too long; its outcome is unknown, what it began is found again by its key", name, method), context.DeadlineExceeded}
 	default:
-		why := "cannot be reached (" + s.Message() + ")"
+		why := "cannot be reached (" + said + ")"
 		if exit := gone(); exit != "" {
 			why = "ended " + exit
 		}

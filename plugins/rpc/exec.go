@@ -27,6 +27,7 @@ const maxHandshake = 16 << 10
 // leader only, and wait for ever for a pipe that a grandchild holds open.
 type child struct {
 	cmd            *exec.Cmd
+	maxMemory      uint64
 	stdout, stderr *outlet
 	ours           []*os.File    // our ends, closed when the process has ended
 	exited         chan struct{} // closed then, and when it could not be started
@@ -61,7 +62,7 @@ func newChild(o Options, env []string, words *said) (*child, error) {
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
 	return &child{
-		cmd:    cmd,
+		cmd: cmd, maxMemory: o.MaxMemory,
 		stdout: &outlet{from: out[0], to: words.stream(), lines: 1, drained: make(chan struct{})},
 		stderr: &outlet{from: errs[0], to: words.stream(), drained: make(chan struct{})},
 		ours:   []*os.File{life[1], out[0], errs[0]},
@@ -103,6 +104,7 @@ func (c *child) Start(context.Context) error {
 		close(c.exited)
 		return err
 	}
+	confine(c.cmd.Process.Pid, c.maxMemory)
 	go c.reap()
 	return nil
 }

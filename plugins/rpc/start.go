@@ -29,6 +29,10 @@ import (
 // a small machine can hold up the making of its certificate that long.
 const MinStartTimeout = 30 * time.Second
 
+// DefaultMaxMemory is what a driver process may allocate. One that wants more
+// gets no more: most then end, and the calls in flight fail.
+const DefaultMaxMemory = 2 << 30
+
 // closeGrace is how long a driver may take to end when asked.
 const closeGrace = 3 * time.Second
 
@@ -45,6 +49,9 @@ type Options struct {
 	// Timeout bounds start and handshake; less than MinStartTimeout counts as
 	// MinStartTimeout.
 	Timeout time.Duration
+	// MaxMemory bounds the process's memory in bytes where the system can do so
+	// (Linux); 0 means DefaultMaxMemory.
+	MaxMemory uint64
 	// Line receives everything the process writes that is not protocol, line
 	// by line, shortened to 8 KiB each; nil discards it. It is called from
 	// several goroutines and must not block.
@@ -126,6 +133,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return nil, err
 	}
 	o.Timeout = max(o.Timeout, MinStartTimeout)
+	if o.MaxMemory == 0 {
+		o.MaxMemory = DefaultMaxMemory
+	}
 	words := &said{line: o.Line}
 	p := &Process{name: o.Name}
 	config := &plugin.ClientConfig{
@@ -148,7 +158,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketDir()},
 		GRPCDialOptions: []grpc.DialOption{
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-			grpc.WithChainUnaryInterceptor(errorFromTrailer),
+			grpc.WithChainUnaryInterceptor(cleanAnswer, errorFromTrailer),
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: words.stream(), JSONFormat: true, Name: "transport"}),
 	}
