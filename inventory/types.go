@@ -1,6 +1,10 @@
 package inventory
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+)
 
 // Range points into the operator's file; lines and columns count from 1.
 type Range struct {
@@ -84,6 +88,10 @@ type Driver struct {
 	Config map[string]any
 	Ranges map[string]Range // of each attribute
 	Range  Range
+
+	text  []byte // of the file that holds the block
+	block hcl.Range
+	spans map[string]hcl.Range // of each attribute
 }
 
 // Notify is somewhere that is told of a rollout's waves and decisions.

@@ -83,7 +83,7 @@ func (a *app) lockPath() (string, error) {
 }
 
 func driverCommand(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "driver", Short: "list, pin and serve drivers"}
+	c := &cobra.Command{Use: "driver", Short: "list, pin, test and write drivers"}
 	c.AddCommand(
 		&cobra.Command{Use: "serve NAME", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 			for _, b := range builtins {
@@ -100,6 +100,7 @@ func driverCommand(a *app) *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.lockDrivers(cmd) }},
 		&cobra.Command{Use: "verify", Short: "check the drivers against ncfleet.lock", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyDrivers() }},
+		driverTestCommand(a), driverNewCommand(a),
 	)
 	return c
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -98,36 +97,45 @@ func (a *app) driverSet() (*drivers.Set, error) {
 }
 
 // driverConfig checks a driver block against the schema that the driver itself
-// declares; problems point into the operator's file.
+// declares.
 func (a *app) driverConfig(l *drivers.Launcher, s drivers.Source, d inventory.Driver) (driver.Config, error) {
 	schema, err := schemaOf(l, s)
 	if err != nil {
 		return nil, err
 	}
+	return a.checkedConfig(schema, d)
+}
+
+// checkedConfig is the configuration that a block gives; problems are shown
+// with their place in the operator's file.
+func (a *app) checkedConfig(schema driver.Schema, d inventory.Driver) (driver.Config, error) {
 	block := map[string]any{}
+	for name, v := range d.Config {
+		if ref, ok := v.(inventory.Secret); ok {
+			v = drivers.Secret(ref) // judged before it is read
+		}
+		block[name] = v
+	}
+	if problems := drivers.CheckConfig(schema, block); len(problems) > 0 {
+		var list []inventory.Problem
+		for _, p := range problems {
+			list = append(list, inventory.Problem{Attribute: p.Attribute, Summary: p.Summary, Detail: p.Detail, Conceal: p.Secret})
+		}
+		if err := d.Diagnose(list).Render(a.stderr, a.color(a.stderr), a.width(a.stderr)); err != nil {
+			return nil, err
+		}
+		return nil, &exitCode{exitError, ""}
+	}
 	for name, v := range d.Config {
 		if ref, ok := v.(inventory.Secret); ok {
 			text, err := secret(ref)
 			if err != nil {
 				return nil, fmt.Errorf("driver %q %q, %s: %w", d.Kind, d.Name, name, err)
 			}
-			v = text
+			block[name] = drivers.Secret(text)
 		}
-		block[name] = v
 	}
-	problems := drivers.CheckConfig(schema, block)
-	if len(problems) == 0 {
-		return drivers.CompleteConfig(schema, block)
-	}
-	var lines []string
-	for _, p := range problems {
-		at := d.Range
-		if r, ok := d.Ranges[p.Attribute]; ok {
-			at = r
-		}
-		lines = append(lines, fmt.Sprintf("%s:%d,%d: driver %q %q: %s", at.File, at.Line, at.Col, d.Kind, d.Name, p.Summary+": "+p.Detail))
-	}
-	return nil, errors.New(strings.Join(lines, "\n"))
+	return drivers.CompleteConfig(schema, block)
 }
 
 func schemaOf(l *drivers.Launcher, s drivers.Source) (driver.Schema, error) {

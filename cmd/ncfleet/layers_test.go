@@ -17,11 +17,11 @@ const module = "github.com/ncfleet/ncfleet/"
 // rows is the table of layers: an import goes to a lower row, never sideways
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
-	{"plugins/driver"},
+	{"plugins/driver", "examples"},
 	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud"},
 	{"controller/plan", "inventory/importer"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},

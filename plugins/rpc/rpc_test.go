@@ -65,7 +65,7 @@ func (m *mirror) Facts(_ context.Context, r driver.ProbeRequest, results []drive
 }
 
 func (m *mirror) Compile(_ context.Context, s driver.Selection) (driver.Commands, error) {
-	return driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {}},
+	return driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {Argv: []string{"b"}}},
 		Repair: []driver.Command{{Argv: []string{fmt.Sprintf("%+v", s)}}}}, nil
 }
 
@@ -127,7 +127,7 @@ func TestEverythingCrossesTheWire(t *testing.T) {
 	check("Facts with more than grpc's 4 MiB", f, want, err)
 	selection := driver.Selection{Changes: []driver.PackageChange{change}, LockWait: time.Hour}
 	cs, err := m.Compile(ctx, selection)
-	check("Compile", cs, driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {}},
+	check("Compile", cs, driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {Argv: []string{"b"}}},
 		Repair: []driver.Command{{Argv: []string{fmt.Sprintf("%+v", selection)}}}}, err)
 }
 

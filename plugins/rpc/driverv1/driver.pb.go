@@ -12,7 +12,8 @@
 // are nanoseconds. Enumerations are strings; a reader refuses or ignores a
 // value that it does not know, as the contract says for each.
 //
-// A call that fails carries an Error as a detail of its gRPC status.
+// A call that fails carries an Error as a detail of its gRPC status, or, from
+// languages in which that is laborious, in the trailer "ncfleet-error-bin".
 
 package driverv1
 
@@ -529,7 +530,8 @@ func (x *TextList) GetItems() []string {
 
 type BindRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stream        uint32                 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Stream        uint32                 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`  // of go-plugin's broker; 0 when there is an address
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // "unix:/path", for drivers without a certificate
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -569,6 +571,13 @@ func (x *BindRequest) GetStream() uint32 {
 		return x.Stream
 	}
 	return 0
+}
+
+func (x *BindRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
 }
 
 type BindResponse struct {
@@ -2807,9 +2816,10 @@ const file_driver_proto_rawDesc = "" +
 	"\x04list\x18\x04 \x01(\v2\x1b.ncfleet.driver.v1.TextListH\x00R\x04listB\a\n" +
 	"\x05value\" \n" +
 	"\bTextList\x12\x14\n" +
-	"\x05items\x18\x01 \x03(\tR\x05items\"%\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\"?\n" +
 	"\vBindRequest\x12\x16\n" +
-	"\x06stream\x18\x01 \x01(\rR\x06stream\"\x0e\n" +
+	"\x06stream\x18\x01 \x01(\rR\x06stream\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\x0e\n" +
 	"\fBindResponse\"\xe2\x01\n" +
 	"\aCommand\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\fR\x04argv\x125\n" +

@@ -12,7 +12,8 @@
 // are nanoseconds. Enumerations are strings; a reader refuses or ignores a
 // value that it does not know, as the contract says for each.
 //
-// A call that fails carries an Error as a detail of its gRPC status.
+// A call that fails carries an Error as a detail of its gRPC status, or, from
+// languages in which that is laborious, in the trailer "ncfleet-error-bin".
 
 package driverv1
 
@@ -42,9 +43,8 @@ const (
 type DriverClient interface {
 	Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*InfoResponse, error)
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
-	// Bind names the broker stream at which the controller serves Runner. The
-	// driver dials it once, greets it, and keeps the connection. Snapshot
-	// drivers only.
+	// Bind says where the controller serves Runner. The driver dials it once,
+	// greets it, and keeps the connection. Snapshot drivers only.
 	Bind(ctx context.Context, in *BindRequest, opts ...grpc.CallOption) (*BindResponse, error)
 }
 
@@ -94,9 +94,8 @@ func (c *driverClient) Bind(ctx context.Context, in *BindRequest, opts ...grpc.C
 type DriverServer interface {
 	Info(context.Context, *InfoRequest) (*InfoResponse, error)
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
-	// Bind names the broker stream at which the controller serves Runner. The
-	// driver dials it once, greets it, and keeps the connection. Snapshot
-	// drivers only.
+	// Bind says where the controller serves Runner. The driver dials it once,
+	// greets it, and keeps the connection. Snapshot drivers only.
 	Bind(context.Context, *BindRequest) (*BindResponse, error)
 	mustEmbedUnimplementedDriverServer()
 }

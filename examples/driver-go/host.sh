@@ -52,9 +52,9 @@ restore() {
 
 delete() { rm -rf "$1" "$1"~*; }
 
-# list FOLDER OWNER: "CREATED NAME", newest first.
+# list FOLDER OWNER DRIVER: "CREATED NAME", newest first.
 list() {
-	for d in "$1"/copy+*; do
+	for d in "$1/$3"+*; do
 		case $d in *~*) continue ;; esac
 		[ "$(cat "$d/owner" 2>/dev/null)" = "$2" ] || continue
 		printf '%s %s\n' "$(cat "$d/created")" "${d##*/}"

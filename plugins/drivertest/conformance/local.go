@@ -1,4 +1,6 @@
-package drivertest
+//go:build unix
+
+package conformance
 
 import (
 	"bytes"
@@ -10,7 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
+	"syscall"
+	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -31,6 +34,10 @@ func (LocalRunner) Run(ctx context.Context, c driver.Command) (driver.Result, er
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
+	// What the command started ends with it, as on a host.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Dir, bytes.NewReader(c.Stdin), &stdout, &stderr
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	for k, v := range c.Env {
@@ -57,10 +64,10 @@ func (LocalRunner) Run(ctx context.Context, c driver.Command) (driver.Result, er
 
 // readTrees describes the files of all places: path, mode, owner-independent
 // content.
-func readTrees(t *testing.T, s driver.Subject) string {
+func readTrees(t T, places []driver.Place) string {
 	t.Helper()
 	var b strings.Builder
-	for _, p := range s.Places {
+	for _, p := range places {
 		if p.Path == "" {
 			continue
 		}
@@ -107,9 +114,9 @@ func describe(b *strings.Builder, path string, d fs.DirEntry) error {
 
 // changeTrees alters every place as an upgrade gone wrong would: one file
 // changed, one gone, one new.
-func changeTrees(t *testing.T, s driver.Subject) {
+func changeTrees(t T, places []driver.Place) {
 	t.Helper()
-	for _, p := range s.Places {
+	for _, p := range places {
 		if p.Path == "" {
 			continue
 		}
@@ -121,7 +128,10 @@ func changeTrees(t *testing.T, s driver.Subject) {
 			return nil
 		})
 		if len(files) > 0 {
-			must(t, os.WriteFile(files[0], []byte("changed by drivertest\n"), 0o644))
+			f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteString("\n# changed by drivertest\n") // a comment in many languages
+			must(t, errors.Join(err, f.Close()))
 		}
 		if len(files) > 1 {
 			must(t, os.Remove(files[1]))
@@ -132,7 +142,7 @@ func changeTrees(t *testing.T, s driver.Subject) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("cannot change the target: %v", err)

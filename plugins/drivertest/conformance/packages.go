@@ -1,4 +1,4 @@
-package drivertest
+package conformance
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"testing"
+	"sync"
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
@@ -14,7 +14,7 @@ import (
 
 // Packages is what the suite needs to try a PackageManager.
 type Packages struct {
-	New    func(t *testing.T) driver.PackageManager // unconfigured
+	New    func(t T) driver.PackageManager // unconfigured
 	Config driver.Config
 	// Request and Results are one host's probes as recorded: the results of
 	// the commands that Probes returns for Request, in order.
@@ -25,23 +25,28 @@ type Packages struct {
 }
 
 // PackageManager tries every promise of the contract.
-func PackageManager(t *testing.T, c Packages) {
+func PackageManager(t T, c Packages) {
 	p := &packages{c}
-	t.Run("info", func(t *testing.T) { checkInfo(t, c.New(t), driver.KindPackages) })
-	t.Run("probes", p.probes)
-	t.Run("facts are deterministic", p.facts)
-	t.Run("failed and garbled probes are reported", p.garbage)
-	t.Run("compile", p.compile)
-	t.Run("empty selection", p.compileNothing)
-	t.Run("removals are refused", p.removal)
-	t.Run("held packages stay", p.held)
-	t.Run("hostile names", p.hostile)
-	t.Run("cancelled calls return", p.cancelled)
+	for _, c := range []promise{
+		{Promise{"info", fixInfo}, func(t T) { checkInfo(t, c.New(t), driver.KindPackages) }},
+		{Promise{"probes", "Probes returns the same read-only commands for the same request; one result is recorded for each."}, p.probes},
+		{Promise{"facts are deterministic", "Sort by name, read no clock and no map order; hold removals, and say why a change is held."}, p.facts},
+		{Promise{"failed and garbled probes are reported", "Check exit status and shape of every probe; what cannot be read becomes a Problem, never silence."}, p.garbage},
+		{Promise{"compile", "Compile names every selected package in stage and apply, and says how to repair."}, p.compile},
+		{Promise{"empty selection", "Nothing to do gives no command at all."}, p.compileNothing},
+		{Promise{"removals are refused", "Return an error of class permanent for ChangeRemove."}, p.removal},
+		{Promise{"held packages stay", "Leave changes with Held set out of every command."}, p.held},
+		{Promise{"hostile names", "Accept only what your package manager calls a name; refuse the rest before it reaches a command line."}, p.hostile},
+		{Promise{"cancelled calls return", "A pure driver has nothing to wait for: return at once."}, p.cancelled},
+		{Promise{"calls at the same time", "Keep nothing of a call in the driver's own fields: many hosts share one process."}, p.atOnce},
+	} {
+		t.Try(c.Promise, c.try)
+	}
 }
 
 type packages struct{ Packages }
 
-func (p *packages) open(t *testing.T) driver.PackageManager {
+func (p *packages) open(t T) driver.PackageManager {
 	t.Helper()
 	d := p.New(t)
 	if err := d.Configure(t.Context(), p.Config); err != nil {
@@ -50,7 +55,7 @@ func (p *packages) open(t *testing.T) driver.PackageManager {
 	return d
 }
 
-func (p *packages) probes(t *testing.T) {
+func (p *packages) probes(t T) {
 	d := p.open(t)
 	for _, r := range []driver.ProbeRequest{p.Request, {}, {Refresh: true}, {Upgrades: []string{"php", "mariadb"}}} {
 		first, err := d.Probes(t.Context(), r)
@@ -72,7 +77,7 @@ func (p *packages) probes(t *testing.T) {
 	}
 }
 
-func checkCommands(t *testing.T, what string, commands []driver.Command) {
+func checkCommands(t T, what string, commands []driver.Command) {
 	t.Helper()
 	for i, c := range commands {
 		if len(c.Argv) == 0 || c.Argv[0] == "" {
@@ -87,7 +92,7 @@ func checkCommands(t *testing.T, what string, commands []driver.Command) {
 	}
 }
 
-func (p *packages) facts(t *testing.T) {
+func (p *packages) facts(t T) {
 	first, err := p.open(t).Facts(t.Context(), p.Request, p.Results)
 	if err != nil {
 		t.Fatalf("Facts of the recorded results: %v", err)
@@ -120,7 +125,7 @@ func (p *packages) facts(t *testing.T) {
 
 // garbage demands that a host whose probes failed never looks like a host
 // with nothing to do.
-func (p *packages) garbage(t *testing.T) {
+func (p *packages) garbage(t T) {
 	d := p.open(t)
 	all := func(r driver.Result) []driver.Result {
 		out := make([]driver.Result, len(p.Results))
@@ -163,9 +168,9 @@ func noise() []byte {
 	return bytes.Repeat(line, 50)
 }
 
-func (p *packages) compile(t *testing.T) {
+func (p *packages) compile(t T) {
 	if len(p.Selection.Changes) == 0 {
-		t.Fatal("the test gives no selection")
+		t.Fatalf("the test gives no selection")
 	}
 	first, err := p.open(t).Compile(t.Context(), p.Selection)
 	if err != nil {
@@ -203,14 +208,14 @@ func mentions(commands []driver.Command, name string) bool {
 	return false
 }
 
-func (p *packages) compileNothing(t *testing.T) {
+func (p *packages) compileNothing(t T) {
 	got, err := p.open(t).Compile(t.Context(), driver.Selection{LockWait: time.Minute})
 	if err != nil || len(got.Stage)+len(got.Apply)+len(got.Repair) > 0 {
 		t.Errorf("Compile of an empty selection: %+v, error %v, want nothing", got, err)
 	}
 }
 
-func (p *packages) removal(t *testing.T) {
+func (p *packages) removal(t T) {
 	s := p.Selection
 	s.Changes = append(slices.Clone(s.Changes), driver.PackageChange{Name: "drivertest-gone", From: "1.0", Change: driver.ChangeRemove})
 	got, err := p.open(t).Compile(t.Context(), s)
@@ -219,7 +224,7 @@ func (p *packages) removal(t *testing.T) {
 	}
 }
 
-func (p *packages) held(t *testing.T) {
+func (p *packages) held(t T) {
 	s := p.Selection
 	s.Changes = append(slices.Clone(s.Changes), driver.PackageChange{
 		Name: "drivertest-held", From: "1.0", To: "1.1", Change: driver.ChangeUpdate, Held: true, Reason: "a test",
@@ -232,7 +237,7 @@ func (p *packages) held(t *testing.T) {
 
 // hostile wants odd names refused or passed on as plain operands: never as an
 // option and never in the words of a shell.
-func (p *packages) hostile(t *testing.T) {
+func (p *packages) hostile(t T) {
 	d := p.open(t)
 	for _, name := range []string{"-oDPkg::Pre-Invoke::=touch", "--config=/tmp/x", "a b", "$(touch x)", "a;touch x", "a\ntouch x", ""} {
 		s := driver.Selection{Changes: []driver.PackageChange{{Name: name, From: "1", To: "2", Change: driver.ChangeUpdate}}}
@@ -246,9 +251,30 @@ func (p *packages) hostile(t *testing.T) {
 	}
 }
 
-func (p *packages) cancelled(t *testing.T) {
+func (p *packages) cancelled(t T) {
 	d := p.open(t)
 	returnsSoon(t, "Probes", func(ctx context.Context) error { _, err := d.Probes(ctx, p.Request); return err })
 	returnsSoon(t, "Facts", func(ctx context.Context) error { _, err := d.Facts(ctx, p.Request, p.Results); return err })
 	returnsSoon(t, "Compile", func(ctx context.Context) error { _, err := d.Compile(ctx, p.Selection); return err })
+}
+
+func (p *packages) atOnce(t T) {
+	d := p.open(t)
+	want, err := d.Facts(t.Context(), p.Request, p.Results)
+	if err != nil {
+		t.Fatalf("Facts: %v", err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			defer guard(t, "Facts")
+			if got, err := d.Facts(t.Context(), p.Request, p.Results); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("Facts beside others: %+v, error %v, alone %+v", got, err, want)
+			}
+			if _, err := d.Facts(t.Context(), p.Request, nil); driver.ClassOf(err) == driver.Panicked {
+				t.Errorf("Facts of nothing panicked: %v", err)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -1,11 +1,12 @@
-package drivertest
+package conformance
 
 import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"sync"
-	"testing"
+	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -14,58 +15,64 @@ import (
 type Snapshots struct {
 	// New returns an unconfigured driver. Every one it returns, in this or in
 	// another process, works on the same store.
-	New    func(t *testing.T) driver.Snapshotter
+	New func(t T) driver.Snapshotter
+	// Kill ends the process behind a driver of New at once, as SIGKILL does.
+	// Nil when there is none: then the promises about faults in the middle of
+	// a call are left out, unless Faults is set.
+	Kill   func(t T, d driver.Snapshotter)
+	Faults bool
 	Config driver.Config
 	// Subject's places with a path are local trees unless Change and State are
-	// given.
+	// given. The suite changes and restores them.
 	Subject driver.Subject
 	Runner  driver.Runner // nil: LocalRunner
 	// Change alters the target; nil alters the files of the places.
-	Change func(t *testing.T)
+	Change func(t T)
 	// State describes the target's whole state; equal states, equal strings.
 	// Nil reads the files of the places.
-	State func(t *testing.T) string
-	// Damage spoils the kept snapshot so that it must not verify. Nil skips
-	// that test.
-	Damage func(t *testing.T, h driver.Handle)
+	State func(t T) string
+	// Damage spoils the kept snapshot so that it must not verify. Nil leaves
+	// that promise out.
+	Damage func(t T, h driver.Handle)
 	// KeyPrefix sets the keys of this run apart from earlier ones, for drivers
 	// whose store outlives the test.
 	KeyPrefix string
 }
 
-// Snapshotter tries every promise of the contract. Its subtests use one store
-// and run in order.
-func Snapshotter(t *testing.T, c Snapshots) {
+// Snapshotter tries every promise of the contract, in order and on one store.
+func Snapshotter(t T, c Snapshots) {
 	if c.Runner == nil {
 		c.Runner = LocalRunner{}
 	}
+	s := &snapshots{Snapshots: c, argv: &recorder{run: c.Runner}, captured: c.Subject.Places}
 	if c.Change == nil {
-		c.Change = func(t *testing.T) { changeTrees(t, c.Subject) }
+		s.Change = func(t T) { changeTrees(t, s.captured) }
 	}
 	if c.State == nil {
-		c.State = func(t *testing.T) string { return readTrees(t, c.Subject) }
+		s.State = func(t T) string { return readTrees(t, s.captured) }
 	}
-	s := &snapshots{Snapshots: c}
-	t.Run("info", func(t *testing.T) { s.info = checkInfo(t, c.New(t), driver.KindSnapshot) })
-	t.Run("cover changes nothing", s.cover)
-	t.Run("create is idempotent by key", s.createTwice)
-	t.Run("create at the same time", s.createAtOnce)
-	t.Run("verify", s.verify)
-	t.Run("restore brings everything back", s.restore)
-	t.Run("keys are apart", s.keysApart)
-	t.Run("delete twice", s.deleteTwice)
-	t.Run("damage is seen", s.damage)
-	t.Run("foreign and broken handles", s.badHandles)
-	t.Run("cancelled calls return", s.cancelled)
-	t.Run("failing runner", s.failingRunner)
+	s.Runner = s.argv
+	for i, p := range s.promises() {
+		t.Try(p.Promise, func(t T) {
+			if i > firstCreate && !s.creates {
+				t.Skipf("Create does not work yet: mend that first")
+			}
+			p.try(t)
+		})
+	}
 }
 
 type snapshots struct {
 	Snapshots
 	info driver.Info
+	argv *recorder
+
+	creates  bool           // one Create went well
+	captured []driver.Place // as Cover says: what it leaves out need not come back
+	usual    time.Duration  // of the call rehearsed last
 }
 
-func (s *snapshots) open(t *testing.T) driver.Snapshotter {
+func (s *snapshots) open(t T) driver.Snapshotter {
 	t.Helper()
 	d := s.New(t)
 	if err := d.Configure(t.Context(), s.Config); err != nil {
@@ -78,7 +85,7 @@ func (s *snapshots) request(key string) driver.SnapshotRequest {
 	return driver.SnapshotRequest{Key: s.KeyPrefix + "drivertest/" + key, Subject: s.Subject}
 }
 
-func (s *snapshots) create(t *testing.T, d driver.Snapshotter, key string) driver.Handle {
+func (s *snapshots) create(t T, d driver.Snapshotter, key string) driver.Handle {
 	t.Helper()
 	h, err := d.Create(t.Context(), s.request(key), s.Runner)
 	if err != nil {
@@ -87,7 +94,7 @@ func (s *snapshots) create(t *testing.T, d driver.Snapshotter, key string) drive
 	return h
 }
 
-func (s *snapshots) drop(t *testing.T, d driver.Snapshotter, h driver.Handle) {
+func (s *snapshots) drop(t T, d driver.Snapshotter, h driver.Handle) {
 	t.Helper()
 	if err := d.Delete(t.Context(), h, s.Runner); err != nil {
 		t.Errorf("Delete %s: %v", h.Key, err)
@@ -95,7 +102,7 @@ func (s *snapshots) drop(t *testing.T, d driver.Snapshotter, h driver.Handle) {
 }
 
 // listed counts the snapshots of that key.
-func (s *snapshots) listed(t *testing.T, d driver.Snapshotter, key string) int {
+func (s *snapshots) listed(t T, d driver.Snapshotter, key string) int {
 	t.Helper()
 	all, err := d.List(t.Context(), s.Subject, s.Runner)
 	if err != nil {
@@ -113,7 +120,7 @@ func (s *snapshots) listed(t *testing.T, d driver.Snapshotter, key string) int {
 	return n
 }
 
-func (s *snapshots) cover(t *testing.T) {
+func (s *snapshots) cover(t T) {
 	d, before := s.open(t), s.State(t)
 	got, err := d.Cover(t.Context(), s.Subject, s.Runner)
 	if err != nil {
@@ -135,14 +142,18 @@ func (s *snapshots) cover(t *testing.T) {
 		}
 	}
 	if s.State(t) != before {
-		t.Error("Cover changed the target")
+		t.Errorf("Cover changed the target")
+	}
+	s.captured = got.Captured
+	if len(got.Captured) == 0 {
+		t.Errorf("Cover captures nothing of this subject, so nothing else can be tried on it: %+v", got.Missing)
 	}
 	if n := s.listed(t, d, "create"); n != 0 {
 		t.Errorf("List shows %d snapshots before the first Create; is the store of an earlier run?", n)
 	}
 }
 
-func (s *snapshots) createTwice(t *testing.T) {
+func (s *snapshots) createTwice(t T) {
 	d, before := s.open(t), s.State(t)
 	for range 2 {
 		if err := d.Prepare(t.Context(), s.request("create"), s.Runner); err != nil {
@@ -150,8 +161,9 @@ func (s *snapshots) createTwice(t *testing.T) {
 		}
 	}
 	h := s.create(t, d, "create")
+	s.creates = true
 	if h.Zero() {
-		t.Fatal("Create returned the zero handle")
+		t.Fatalf("Create returned the zero handle")
 	}
 	if h.Driver != s.info.Name || h.Key != s.request("create").Key {
 		t.Errorf("handle is of driver %q and key %q, want %q and %q", h.Driver, h.Key, s.info.Name, s.request("create").Key)
@@ -166,17 +178,20 @@ func (s *snapshots) createTwice(t *testing.T) {
 		t.Errorf("List shows %d snapshots of the key, want 1", n)
 	}
 	if s.State(t) != before {
-		t.Error("Create changed the target")
+		t.Errorf("Create changed the target")
 	}
 	s.drop(t, d, h)
 }
 
-func (s *snapshots) createAtOnce(t *testing.T) {
+func (s *snapshots) createAtOnce(t T) {
 	d := s.open(t)
 	var wg sync.WaitGroup
 	handles, errs := make([]driver.Handle, 4), make([]error, 4)
 	for i := range handles {
-		wg.Go(func() { handles[i], errs[i] = d.Create(t.Context(), s.request("at-once"), s.Runner) })
+		wg.Go(func() {
+			defer guard(t, "Create")
+			handles[i], errs[i] = d.Create(t.Context(), s.request("at-once"), s.Runner)
+		})
 	}
 	wg.Wait()
 	final := s.create(t, d, "at-once")
@@ -194,7 +209,41 @@ func (s *snapshots) createAtOnce(t *testing.T) {
 	s.drop(t, d, final)
 }
 
-func (s *snapshots) verify(t *testing.T) {
+// severalKeys tries what a wave of targets does: calls for many instances at
+// once, each with a key of its own.
+func (s *snapshots) severalKeys(t T) {
+	d := s.open(t)
+	keys := []string{"side-1", "side-2", "side-3"}
+	request := func(key string) driver.SnapshotRequest {
+		r := s.request(key)
+		r.Subject.Instance = strings.TrimPrefix(r.Subject.Instance+"-"+key, "-")
+		return r
+	}
+	handles, errs := make([]driver.Handle, len(keys)), make([]error, len(keys))
+	var wg sync.WaitGroup
+	for i, key := range keys {
+		wg.Go(func() {
+			defer guard(t, "Create")
+			handles[i], errs[i] = d.Create(t.Context(), request(key), s.Runner)
+		})
+	}
+	wg.Wait()
+	for i, key := range keys {
+		if driver.ClassOf(errs[i]) == driver.Retryable {
+			handles[i], errs[i] = d.Create(t.Context(), request(key), s.Runner)
+		}
+		if errs[i] != nil {
+			t.Errorf("Create %s beside others: %v", key, errs[i])
+			continue
+		}
+		if v, err := d.Verify(t.Context(), handles[i], s.Runner); err != nil || !v.Verified || handles[i].Key != s.request(key).Key {
+			t.Errorf("the snapshot %s made beside others: handle of key %q, %+v, error %v", key, handles[i].Key, v, err)
+		}
+		s.drop(t, d, handles[i])
+	}
+}
+
+func (s *snapshots) verify(t T) {
 	d := s.open(t)
 	h := s.create(t, d, "verify")
 	for _, who := range []driver.Snapshotter{d, s.open(t)} {
@@ -203,18 +252,18 @@ func (s *snapshots) verify(t *testing.T) {
 			t.Fatalf("Verify of a fresh snapshot: %+v, error %v", v, err)
 		}
 		if v.Detail == "" {
-			t.Error("Verify does not say what was checked")
+			t.Errorf("Verify does not say what was checked")
 		}
 	}
 	s.drop(t, d, h)
 }
 
-func (s *snapshots) restore(t *testing.T) {
+func (s *snapshots) restore(t T) {
 	d, before := s.open(t), s.State(t)
 	h := s.create(t, d, "restore")
 	s.Change(t)
 	if s.State(t) == before {
-		t.Fatal("the Change hook changes nothing that the State hook sees")
+		t.Fatalf("the Change hook changes nothing that the State hook sees")
 	}
 	if again := s.create(t, d, "restore"); !reflect.DeepEqual(h, again) {
 		t.Errorf("Create after a change gave another handle: %+v, first %+v", again, h)
@@ -233,14 +282,14 @@ func (s *snapshots) restore(t *testing.T) {
 	s.drop(t, d, h)
 }
 
-func (s *snapshots) keysApart(t *testing.T) {
+func (s *snapshots) keysApart(t T) {
 	d, before := s.open(t), s.State(t)
 	first := s.create(t, d, "apart-1")
 	s.Change(t)
 	changed := s.State(t)
 	second := s.create(t, d, "apart-2")
 	if reflect.DeepEqual(first, second) {
-		t.Fatal("two keys share one handle")
+		t.Fatalf("two keys share one handle")
 	}
 	for _, want := range []struct {
 		h     driver.Handle
@@ -260,7 +309,7 @@ func (s *snapshots) keysApart(t *testing.T) {
 	s.drop(t, d, first)
 }
 
-func (s *snapshots) deleteTwice(t *testing.T) {
+func (s *snapshots) deleteTwice(t T) {
 	d, before := s.open(t), s.State(t)
 	h := s.create(t, d, "delete")
 	s.drop(t, d, h)
@@ -270,19 +319,19 @@ func (s *snapshots) deleteTwice(t *testing.T) {
 		t.Errorf("List still shows %d deleted snapshots", n)
 	}
 	if v, err := d.Verify(t.Context(), h, s.Runner); err == nil && v.Verified {
-		t.Error("a deleted snapshot verifies")
+		t.Errorf("a deleted snapshot verifies")
 	}
 	if err := d.Restore(t.Context(), h, s.Subject, s.Runner); err == nil {
-		t.Error("Restore of a deleted snapshot does not fail")
+		t.Errorf("Restore of a deleted snapshot does not fail")
 	}
 	if s.State(t) != before {
-		t.Error("the target changed")
+		t.Errorf("the target changed")
 	}
 }
 
-func (s *snapshots) damage(t *testing.T) {
+func (s *snapshots) damage(t T) {
 	if s.Damage == nil {
-		t.Skip("the test gives no Damage hook")
+		t.Skipf("nothing says how to damage a snapshot (the Damage hook of the library, --store of the command)")
 	}
 	d := s.open(t)
 	h := s.create(t, d, "damage")
@@ -294,7 +343,7 @@ func (s *snapshots) damage(t *testing.T) {
 	s.drop(t, d, h)
 }
 
-func (s *snapshots) badHandles(t *testing.T) {
+func (s *snapshots) badHandles(t T) {
 	d, before := s.open(t), s.State(t)
 	good := s.create(t, d, "bad")
 	defer s.drop(t, d, good)
@@ -318,11 +367,11 @@ func (s *snapshots) badHandles(t *testing.T) {
 		}
 	}
 	if s.State(t) != before {
-		t.Error("the target changed")
+		t.Errorf("the target changed")
 	}
 }
 
-func (s *snapshots) cancelled(t *testing.T) {
+func (s *snapshots) cancelled(t T) {
 	d, before := s.open(t), s.State(t)
 	h := s.create(t, d, "cancel-kept")
 	r := s.request("cancel")
@@ -336,7 +385,7 @@ func (s *snapshots) cancelled(t *testing.T) {
 		t.Fatalf("Restore after a cancelled one: %v", err)
 	}
 	if s.State(t) != before {
-		t.Error("a cancelled Restore and a whole one do not bring the target back")
+		t.Errorf("a cancelled Restore and a whole one do not bring the target back")
 	}
 	again := s.create(t, d, "cancel")
 	if v, err := d.Verify(t.Context(), again, s.Runner); err != nil || !v.Verified {
@@ -352,7 +401,7 @@ func (brokenRunner) Run(context.Context, driver.Command) (driver.Result, error) 
 	return driver.Result{Exit: -1}, errors.New("cannot reach the host: connection refused")
 }
 
-func (s *snapshots) failingRunner(t *testing.T) {
+func (s *snapshots) failingRunner(t T) {
 	d := s.open(t)
 	_, err := d.Create(t.Context(), s.request("broken"), brokenRunner{})
 	if driver.ClassOf(err) == driver.Panicked {
@@ -363,7 +412,7 @@ func (s *snapshots) failingRunner(t *testing.T) {
 		t.Errorf("the snapshot of a failed and repeated Create: %+v, error %v", v, err)
 	}
 	if v, err := d.Verify(t.Context(), h, brokenRunner{}); err == nil && !v.Verified && v.Detail == "" {
-		t.Error("Verify with a failing runner neither fails nor says why")
+		t.Errorf("Verify with a failing runner neither fails nor says why")
 	}
 	s.drop(t, d, h)
 }
