@@ -5,13 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ncfleet/ncfleet/plugins/cloud/cloudtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
 )
-
-func TestMain(m *testing.M) {
-	drivertest.Main(m, func() driver.Driver { return New() })
-}
 
 // host answers as an instance with its root on /dev/xvda and data on /dev/xvdf.
 type host struct{}
@@ -48,7 +45,7 @@ func inProcess(*testing.T) driver.Snapshotter { return New() }
 func TestConformance(t *testing.T) {
 	for name, newOne := range map[string]func(*testing.T) driver.Snapshotter{
 		"in process": inProcess,
-		"subprocess": func(t *testing.T) driver.Snapshotter { return drivertest.Subprocess(t, nil).Snapshotter() },
+		"binary":     cloudtest.Binary(t, "../../cmd/ncfleet-driver-aws"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ncfleet/ncfleet/plugins/cloud"
 )
 
 // fakeEC2 is a small EC2 with disks that have contents. Its objects change
@@ -171,6 +173,35 @@ func (f *fakeEC2) write(text string) {
 	for _, id := range f.instances[0].at {
 		f.volume(id).content += text
 	}
+}
+
+// kept counts what bears a key.
+func (f *fakeEC2) kept(key string) (snapshots, volumes int) {
+	f.alone(func() {
+		for _, s := range f.snapshots {
+			if s.tags[cloud.TagKey] == key {
+				snapshots++
+			}
+		}
+		for _, v := range f.volumes {
+			if v.tags[cloud.TagKey] == key {
+				volumes++
+			}
+		}
+	})
+	return snapshots, volumes
+}
+
+func (f *fakeEC2) counted(action string) (n int) {
+	f.alone(func() { n = f.calls[action] })
+	return n
+}
+
+// alone runs alone.
+func (f *fakeEC2) alone(run func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	run()
 }
 
 // left lists volumes that are attached to nothing, and snapshots.

@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ncfleet/ncfleet/plugins/cloud/cloudtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
@@ -64,35 +68,54 @@ func life(t *testing.T, f *fakeEC2, repeat func(what string, call func(context.C
 	}
 }
 
-// TestFaults breaks the first two calls of every action, in every way, and the
-// driver must carry on by itself.
+// all reports whether the long form of the tests is wanted.
+func all() bool { return os.Getenv("NCFLEET_TEST_ALL") != "" }
+
+// kinds are the faults to inject in a run.
+func kinds(t *testing.T) []cloudtest.Fault {
+	if all() {
+		return nil
+	}
+	t.Log("four kinds of fault; NCFLEET_TEST_ALL=1 injects all")
+	return []cloudtest.Fault{cloudtest.TooMany, cloudtest.Gateway, cloudtest.Lost, cloudtest.Cut}
+}
+
+// form names EC2's calls, which all go to one path.
+func form(_ *http.Request, body string) string {
+	q, err := url.ParseQuery(body)
+	if err != nil {
+		return "unreadable"
+	}
+	if q.Get("DryRun") == "true" {
+		return "dry run"
+	}
+	return q.Get("Action")
+}
+
 func TestFaults(t *testing.T) {
-	actions := []string{"DescribeInstances", "DescribeVolumes", "DescribeSnapshots", "CreateSnapshot", "CreateVolume", "CreateTags", "DeleteTags",
-		"StopInstances", "StartInstances", "DetachVolume", "AttachVolume", "ModifyInstanceAttribute", "DeleteVolume", "DeleteSnapshot"}
-	for _, kind := range []string{"lost", "500", "503", "RequestLimitExceeded"} {
-		for _, action := range actions {
-			t.Run(kind+" "+action, func(t *testing.T) {
-				t.Parallel()
-				f := newFake(t)
-				f.slow, f.late = 1, 1
-				hit := 0
-				f.fail = func(a string, n int) string {
-					if a == action && n <= 2 {
-						hit++
-						return kind
+	f := newFake(t)
+	f.slow, f.late = 1, 1
+	proxy := cloudtest.NewProxy(t, f.URL)
+	proxy.Action = form
+	cloudtest.Run(t, cloudtest.Target{
+		New: inProcess, Config: config(proxy.URL), Subject: subject("cloud-07"), Runner: host{}, Proxy: proxy,
+		Change: func(*testing.T) { f.write(" upgraded") },
+		State:  func(t *testing.T) string { return f.state(t) },
+		Kept:   func(_ *testing.T, key string) (snapshots, volumes int) { return f.kept(key) }, Want: 2, Kinds: kinds(t),
+		Boots: func(*testing.T) int { return f.counted("StartInstances") },
+		Hide:  func(reads int) { f.alone(func() { f.late = reads }) },
+		Quota: func(*testing.T) (lift func()) {
+			f.alone(func() {
+				f.fail = func(action string, _ int) string {
+					if action == "CreateSnapshot" {
+						return "SnapshotLimitExceeded"
 					}
 					return ""
 				}
-				d := configured(t, f)
-				life(t, f, func(_ string, call func(context.Context, driver.Snapshotter) error) error {
-					return call(t.Context(), d)
-				})
-				if hit < 2 {
-					t.Errorf("the fault was met %d times: does the driver call %s at all?", hit, action)
-				}
 			})
-		}
-	}
+			return func() { f.alone(func() { f.fail = nil }) }
+		},
+	})
 }
 
 // TestBadDay lets one call in six fail, in every way.
@@ -117,13 +140,18 @@ func TestBadDay(t *testing.T) {
 	}
 }
 
-// TestBrokenOff ends each call at its n-th API call, for every n, as if the
-// driver had been killed there, and a new driver repeats the call.
+// TestBrokenOff ends each call at its n-th API call, as if the driver had been
+// killed there, and a new driver repeats the call. NCFLEET_TEST_ALL=1 takes
+// every n, else it is every third.
 func TestBrokenOff(t *testing.T) {
 	for _, broken := range []string{"Create", "Restore", "Delete"} {
 		t.Run(broken, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; ; n++ {
+			step := 3
+			if all() {
+				step = 1
+			}
+			for n := 1; ; n += step {
 				through := false
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					f := newFake(t)
@@ -146,9 +174,7 @@ func TestBrokenOff(t *testing.T) {
 						}
 						f.mu.Unlock()
 						err := call(ctx, d)
-						f.mu.Lock()
-						f.fail, through = nil, left > 0
-						f.mu.Unlock()
+						f.alone(func() { f.fail, through = nil, left > 0 })
 						if err == nil && !through {
 							t.Errorf("%s was broken off and says nothing", what)
 						}
@@ -156,7 +182,7 @@ func TestBrokenOff(t *testing.T) {
 					})
 				})
 				if through || t.Failed() {
-					t.Logf("%s has %d API calls; it was broken off at each", broken, n-1)
+					t.Logf("%s was broken off at every %d. of at most %d API calls", broken, step, n-1)
 					return
 				}
 			}

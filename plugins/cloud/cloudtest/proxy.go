@@ -45,7 +45,7 @@ type Call struct {
 }
 
 // numbers and ids in paths are not part of a route.
-var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9]+\b|(vol|snap|i|ami|eni|task|session|vm|UPID)-?[0-9A-Za-z:]{3,}`)
+var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9]+\b|\b(vol|snap|i|ami|eni|task|session|vm|UPID)-?[0-9A-Za-z:]{3,}`)
 
 // Route is the call with ids replaced, "POST /servers/*/actions/poweroff".
 func (c Call) Route() string { return c.Method + " " + ids.ReplaceAllString(c.Path, "*") }
