@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud"},
 	{"controller/plan", "inventory/importer"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
@@ -46,6 +46,7 @@ var only = map[string][]string{
 	"golang.org/x/crypto/ssh":         {"controller/remote", "controller/sim"},
 	"modernc.org/sqlite":              {"controller/journal"},
 	"github.com/spf13/cobra":          {"cmd/*"},
+	"github.com/aws/":                 {"plugins/aws"},
 	"github.com/ProtonMail/go-crypto": {"controller/release"},
 }
 
