@@ -21,7 +21,8 @@ var rows = [][]string{
 	{"inventory", "controller/nextcloud", "plugins/cloud"},
 	{"controller/plan"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean",
+		"plugins/vsphere", "plugins/libvirt"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/cloud/cloudtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
@@ -46,6 +47,8 @@ var only = map[string][]string{
 	"modernc.org/sqlite":              {"controller/journal"},
 	"github.com/spf13/cobra":          {"cmd/*"},
 	"github.com/ProtonMail/go-crypto": {"controller/release"},
+	"github.com/vmware/govmomi":       {"plugins/vsphere"},
+	"github.com/digitalocean/":        {"plugins/libvirt", "plugins/digitalocean"},
 }
 
 var impureImports = []string{"os", "net", "math/rand", "math/rand/v2", "os/exec", "syscall", "io/ioutil", "path/filepath"}
