@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -196,18 +197,24 @@ func (c *center) removeAll() {
 func (c *center) boots(*testing.T) (n int) {
 	vm := c.vm(machineName)
 	c.context.WithLock(vm, func() {
-		if vm.Runtime.BootTime != nil {
-			n = int(vm.Runtime.BootTime.UnixNano())
+		if vm.Summary.Runtime.BootTime != nil {
+			n = int(vm.Summary.Runtime.BootTime.UnixNano())
 		}
 	})
 	return n
 }
 
+// TestFaults spoils the calls of a snapshot's life. Every fault of every call
+// takes minutes, so that the everyday run has the telling ones.
 func TestFaults(t *testing.T) {
 	c := newCenter(t)
+	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Cut, cloudtest.Down}
+	if os.Getenv("NCFLEET_TEST_ALL") != "" {
+		kinds = cloudtest.Faults()
+	}
 	cloudtest.Run(t, cloudtest.Target{
 		New:    func(*testing.T) driver.Snapshotter { return New() },
 		Config: c.config(), Subject: c.subject(), Runner: c.host, Proxy: c.proxy,
-		Change: c.change, State: c.state, Kept: c.kept, Boots: c.boots, Want: 1,
+		Change: c.change, State: c.state, Kept: c.kept, Boots: c.boots, Want: 1, Kinds: kinds,
 	})
 }
