@@ -48,6 +48,8 @@ var only = map[string][]string{
 	"github.com/spf13/cobra":          {"cmd/*"},
 	"github.com/aws/":                 {"plugins/aws"},
 	"github.com/ProtonMail/go-crypto": {"controller/release"},
+	"github.com/vmware/govmomi":       {"plugins/vsphere"},
+	"github.com/digitalocean/":        {"plugins/libvirt", "plugins/digitalocean"},
 }
 
 var impureImports = []string{"os", "net", "math/rand", "math/rand/v2", "os/exec", "syscall", "io/ioutil", "path/filepath"}
