@@ -15,6 +15,7 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
 )
@@ -28,6 +29,7 @@ type builtin struct {
 
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 }
 
