@@ -131,3 +131,16 @@ func FirstLine(b []byte, otherwise string) string {
 	}
 	return line
 }
+
+// Twice returns the packages that are there in two versions for one
+// architecture and not meant to be, as kernels and their modules are.
+func (in Installed) Twice() []string {
+	var names []string
+	for i := 1; i < len(in.list); i++ {
+		a, b := in.list[i-1], in.list[i]
+		if a.Name == b.Name && a.Arch == b.Arch && !strings.HasPrefix(a.Name, "kernel") && !strings.Contains(a.Name, "-kmp-") {
+			names = append(names, a.Name)
+		}
+	}
+	return slices.Compact(names)
+}
