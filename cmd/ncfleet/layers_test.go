@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"controller/plan", "plugins/rpm"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/dnf", "plugins/zypper", "plugins/archive"},
-	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/rpm/rpmtest"},
+	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/boxtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
 	{"cmd/ncfleet-lab/lab"},
