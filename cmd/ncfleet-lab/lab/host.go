@@ -111,7 +111,7 @@ func (l *Lab) disks(ctx context.Context, st *state, h hostState) error {
 		}
 	}
 	root := l.hostFile(h.Name, "root")
-	_, err := tool(ctx, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+st.Root+
+	_, err := tool(ctx, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+st.lower(h)+
 		",upperdir="+l.hostFile(h.Name, "upper")+",workdir="+l.hostFile(h.Name, "work"), root)
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func TestInventoryLoads(t *testing.T) {
 			if err := l.WriteInventory(); err != nil {
 				t.Fatal(err)
 			}
-			fleet, diags := inventory.Load([]string{l.Inventory()}, inventory.Options{KnownDrivers: map[string][]string{"packages": {"apt"}, "snapshot": {"archive"}}})
+			fleet, diags := inventory.Load([]string{l.Inventory()}, inventory.Options{KnownDrivers: map[string][]string{"packages": {"apt", "dnf", "zypper"}, "snapshot": {"archive"}}})
 			if diags.HasErrors() {
 				t.Fatalf("%d hosts: %v", hosts, diags)
 			}
@@ -134,7 +134,7 @@ func TestUpOptions(t *testing.T) {
 		{UpOptions{Hosts: 0}, "from 1 to"},
 		{UpOptions{Hosts: MaxHosts + 1}, "from 1 to"},
 		{UpOptions{Hosts: 1, DBs: []string{"oracle"}}, "there is sqlite, mariadb, postgres"},
-		{UpOptions{Hosts: 1, Distros: []string{"rocky-like"}}, "there is debian"},
+		{UpOptions{Hosts: 1, Distros: []string{"plan9"}}, "there is debian, rocky-like, suse-like"},
 		{UpOptions{Hosts: 1, Disk: "floppy"}, "there is loop, tmpfs"},
 	} {
 		if err := c.o.check(); err == nil || !strings.Contains(err.Error(), c.want) {

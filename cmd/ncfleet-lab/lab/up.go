@@ -17,7 +17,7 @@ import (
 
 // Choices of Up.
 var (
-	Distros   = []string{"debian"}
+	Distros   = []string{debian, "rocky-like", "suse-like"}
 	Databases = []string{"sqlite", "mariadb", "postgres"}
 	Disks     = []string{"loop", "tmpfs"}
 )
@@ -40,7 +40,7 @@ func (o *UpOptions) check() error {
 		return fmt.Errorf("%d hosts: from 1 to %d", o.Hosts, MaxHosts)
 	}
 	if len(o.Distros) == 0 {
-		o.Distros = Distros
+		o.Distros = Distros[:1]
 	}
 	if len(o.DBs) == 0 {
 		o.DBs = Databases
@@ -52,10 +52,18 @@ func (o *UpOptions) check() error {
 		what        string
 		given, have []string
 	}{{"distro", o.Distros, Distros}, {"db", o.DBs, Databases}, {"disk", []string{o.Disk}, Disks}} {
-		for _, g := range c.given {
-			if !slices.Contains(c.have, g) {
-				return fmt.Errorf("--%s %s is not known; there is %s", c.what, g, strings.Join(c.have, ", "))
-			}
+		if err := known(c.what, c.given, c.have); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known fails unless each value of a flag is one of its choices.
+func known(flag string, given, have []string) error {
+	for _, g := range given {
+		if !slices.Contains(have, g) {
+			return fmt.Errorf("--%s %s is not known; there is %s", flag, g, strings.Join(have, ", "))
 		}
 	}
 	return nil
@@ -73,11 +81,12 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 		return fmt.Errorf("there is a lab in %s already, up or half removed; look at it with: ncfleet-lab status%s, or remove it with: ncfleet-lab down%s",
 			l.dir, l.flags(), l.flags())
 	}
-	root, err := l.build(ctx)
+	root, layers, err := l.build(ctx, o.Distros)
 	if err != nil {
 		return err
 	}
-	if err := l.up(ctx, o, root); err != nil {
+	st := &state{Root: root, Packages: root + ".apt", Layers: layers, Disk: o.Disk, Database: password(), Hosts: deal(o)}
+	if err := l.up(ctx, o, st); err != nil {
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		return errors.Join(err, l.Down(cleaning, false))
@@ -85,9 +94,9 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	return nil
 }
 
-func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
+func (l *Lab) up(ctx context.Context, o UpOptions, st *state) error {
 	begun := time.Now()
-	st := &state{Began: begun.UTC().Round(0), Root: root, Packages: root + ".apt", Disk: o.Disk, Database: password(), Hosts: deal(o)}
+	st.Began = begun.UTC().Round(0)
 	for _, d := range []string{"run", "hosts"} {
 		if err := os.MkdirAll(filepath.Join(l.dir, d), 0o700); err != nil {
 			return fmt.Errorf("cannot make the lab's folder: %w", err)
