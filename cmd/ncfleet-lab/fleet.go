@@ -68,7 +68,7 @@ It changes one setting of this machine, fs.inotify.max_user_instances, and down 
 	f.StringSliceVar(&o.DBs, "db", lab.Databases, "databases, dealt in turn")
 	f.StringVar(&o.Releases, "releases", "", "folder of official releases (default: the stand-in's own)")
 	f.StringVar(&o.Nextcloud, "nextcloud", "", "version to install (default: the oldest there is)")
-	f.StringVar(&o.Disk, "disk", lab.Disks[0], "data disks: loop (an ext4 image) or tmpfs")
+	f.StringSliceVar(&o.Disks, "disk", lab.Disks[:1], "data disks, dealt in turn: loop (an ext4 image), tmpfs, btrfs (an image; Nextcloud and the databases in subvolumes)")
 	return c
 }
 

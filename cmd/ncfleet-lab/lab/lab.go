@@ -113,14 +113,13 @@ type state struct {
 	Official  bool              // releases are official ones
 	Nextcloud string            // the version that is installed
 	Goal      string            // the major that the inventory's rollout goes to
-	Disk      string
 	Templates map[string]string // database → image of a data disk
 	Passing   string            // the database password inside the templates
 	Database  string            // the database password of this lab
 	Hosts     []hostState
 }
 
-type hostState struct{ Name, Address, Distro, DB string }
+type hostState struct{ Name, Address, Distro, DB, Disk string }
 
 // ErrNoLab says that no lab is up in this folder.
 var ErrNoLab = errors.New("no lab is up")

@@ -135,7 +135,7 @@ func TestUpOptions(t *testing.T) {
 		{UpOptions{Hosts: MaxHosts + 1}, "from 1 to"},
 		{UpOptions{Hosts: 1, DBs: []string{"oracle"}}, "there is sqlite, mariadb, postgres"},
 		{UpOptions{Hosts: 1, Distros: []string{"plan9"}}, "there is debian, rocky-like, suse-like"},
-		{UpOptions{Hosts: 1, Disk: "floppy"}, "there is loop, tmpfs"},
+		{UpOptions{Hosts: 1, Disks: []string{"floppy"}}, "there is loop, tmpfs, btrfs"},
 	} {
 		if err := c.o.check(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.o, err)

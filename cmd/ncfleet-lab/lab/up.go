@@ -19,7 +19,7 @@ import (
 var (
 	Distros   = []string{debian, "rocky-like", "suse-like"}
 	Databases = []string{"sqlite", "mariadb", "postgres"}
-	Disks     = []string{"loop", "tmpfs"}
+	Disks     = []string{"loop", "tmpfs", "btrfs"}
 )
 
 // hostLimit is how long a host may take from power on to a working site.
@@ -32,7 +32,7 @@ type UpOptions struct {
 	DBs       []string // dealt round robin; empty = all kinds
 	Releases  string   // a folder of official releases; "" = the stand-in's
 	Nextcloud string   // the version to install; "" = the oldest there is
-	Disk      string   // loop or tmpfs; "" = loop
+	Disks     []string // dealt round robin; empty = loop
 }
 
 func (o *UpOptions) check() error {
@@ -45,13 +45,13 @@ func (o *UpOptions) check() error {
 	if len(o.DBs) == 0 {
 		o.DBs = Databases
 	}
-	if o.Disk == "" {
-		o.Disk = Disks[0]
+	if len(o.Disks) == 0 {
+		o.Disks = Disks[:1]
 	}
 	for _, c := range []struct {
 		what        string
 		given, have []string
-	}{{"distro", o.Distros, Distros}, {"db", o.DBs, Databases}, {"disk", []string{o.Disk}, Disks}} {
+	}{{"distro", o.Distros, Distros}, {"db", o.DBs, Databases}, {"disk", o.Disks, Disks}} {
 		if err := known(c.what, c.given, c.have); err != nil {
 			return err
 		}
@@ -77,6 +77,11 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	if err := Ready(); err != nil {
 		return err
 	}
+	if slices.Contains(o.Disks, "btrfs") {
+		if err := missing(btrfsTools); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Stat(l.run("lab.json")); err == nil {
 		return fmt.Errorf("there is a lab in %s already, up or half removed; look at it with: ncfleet-lab status%s, or remove it with: ncfleet-lab down%s",
 			l.dir, l.flags(), l.flags())
@@ -85,7 +90,7 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
-	st := &state{Root: root, Packages: root + ".apt", Layers: layers, Disk: o.Disk, Database: password(), Hosts: deal(o)}
+	st := &state{Root: root, Packages: root + ".apt", Layers: layers, Database: password(), Hosts: deal(o)}
 	if err := l.up(ctx, o, st); err != nil {
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
@@ -134,13 +139,13 @@ func (l *Lab) up(ctx context.Context, o UpOptions, st *state) error {
 	return nil
 }
 
-// deal gives each host its name, address, distribution and database.
+// deal gives each host its name, address, distribution, database and disk.
 func deal(o UpOptions) []hostState {
 	var hosts []hostState
 	for i := range o.Hosts {
 		hosts = append(hosts, hostState{
 			Name: fmt.Sprintf("lab-%02d", i+1), Address: fmt.Sprintf("10.77.0.%d", 101+i),
-			Distro: o.Distros[i%len(o.Distros)], DB: o.DBs[i%len(o.DBs)],
+			Distro: o.Distros[i%len(o.Distros)], DB: o.DBs[i%len(o.DBs)], Disk: o.Disks[i%len(o.Disks)],
 		})
 	}
 	return hosts
