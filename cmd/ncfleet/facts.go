@@ -165,11 +165,15 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		return r, nil
 	}
 	if s := w.rollout.System; w.wantsPackages() {
-		pm, err := w.set.PackageManager(packagesOf(h))
-		if err != nil {
-			return r, err
+		if h.Packages != "" {
+			pm, err := w.set.PackageManager(h.Packages)
+			if err != nil {
+				return r, err
+			}
+			r.Packages = pm
+		} else {
+			r.PackagesFor = func(manager string) (survey.Packages, error) { return w.set.PackageManager(manager) }
 		}
-		r.Packages = pm
 		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades}
 	}
 	if w.rollout.Core.To != "" {
@@ -268,7 +272,7 @@ func (w *world) compiled(ctx context.Context, facts map[string]plan.Facts) (map[
 		if len(selection.Changes) == 0 {
 			continue
 		}
-		pm, err := w.set.PackageManager(packagesOf(w.fleet.Host(name)))
+		pm, err := w.set.PackageManager(plan.PackagesDriver(w.fleet.Host(name), &f))
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ const module = "github.com/ncfleet/ncfleet/"
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
 	{"plugins/driver"},
-	{"inventory", "controller/nextcloud"},
+	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale"},
 	{"controller/plan"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive"},
@@ -33,7 +33,7 @@ var rows = [][]string{
 var within = map[string]string{"plugins/rpc": "plugins/rpc/driverv1"}
 
 // pure packages neither reach the outside nor read a clock.
-var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud"}
+var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale"}
 
 // only says which packages alone may import a library.
 var only = map[string][]string{

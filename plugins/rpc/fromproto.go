@@ -84,6 +84,7 @@ func factsFromProto(f *pb.PackageFacts) driver.PackageFacts {
 	return driver.PackageFacts{
 		Pending: each(f.GetPending(), changeFromProto), Broken: f.GetBroken(), Lock: f.GetLock(),
 		RebootRequired: f.GetRebootRequired(), Problems: f.GetProblems(),
+		Stale: f.GetStale(), ReleaseSteps: f.GetReleaseSteps(),
 	}
 }
 

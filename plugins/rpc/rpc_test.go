@@ -77,7 +77,8 @@ var (
 	command = driver.Command{Argv: []string{"a", "", "\xff"}, Env: map[string]string{"K": "\xfe"}, Stdin: []byte{0},
 		User: "root", Dir: "/d\xff", Timeout: time.Minute}
 	change = driver.PackageChange{Name: "n", From: "1", To: "2", Change: driver.ChangeUpgrade, Product: "php", Security: true, Held: true, Reason: "r"}
-	facts  = driver.PackageFacts{Pending: []driver.PackageChange{change}, Broken: []string{"b"}, RebootRequired: true, Problems: []string{"p"}}
+	facts  = driver.PackageFacts{Pending: []driver.PackageChange{change}, Broken: []string{"b"}, RebootRequired: true, Problems: []string{"p"},
+		Stale: []string{"php8.2-fpm.service"}, ReleaseSteps: []string{"read", "do"}}
 )
 
 func start(t *testing.T) *rpc.Process {

@@ -96,6 +96,7 @@ func factsToProto(f driver.PackageFacts) *pb.PackageFacts {
 	return &pb.PackageFacts{
 		Pending: each(f.Pending, changeToProto), Broken: texts(f.Broken), Lock: text(f.Lock),
 		RebootRequired: f.RebootRequired, Problems: texts(f.Problems),
+		Stale: texts(f.Stale), ReleaseSteps: texts(f.ReleaseSteps),
 	}
 }
 

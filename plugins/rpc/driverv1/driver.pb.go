@@ -910,6 +910,8 @@ type PackageFacts struct {
 	Lock           string                 `protobuf:"bytes,3,opt,name=lock,proto3" json:"lock,omitempty"`
 	RebootRequired bool                   `protobuf:"varint,4,opt,name=reboot_required,json=rebootRequired,proto3" json:"reboot_required,omitempty"`
 	Problems       []string               `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
+	Stale          []string               `protobuf:"bytes,6,rep,name=stale,proto3" json:"stale,omitempty"`
+	ReleaseSteps   []string               `protobuf:"bytes,7,rep,name=release_steps,json=releaseSteps,proto3" json:"release_steps,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -975,6 +977,20 @@ func (x *PackageFacts) GetRebootRequired() bool {
 func (x *PackageFacts) GetProblems() []string {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *PackageFacts) GetStale() []string {
+	if x != nil {
+		return x.Stale
+	}
+	return nil
+}
+
+func (x *PackageFacts) GetReleaseSteps() []string {
+	if x != nil {
+		return x.ReleaseSteps
 	}
 	return nil
 }
@@ -2812,13 +2828,15 @@ const file_driver_proto_rawDesc = "" +
 	"\aproduct\x18\x05 \x01(\tR\aproduct\x12\x1a\n" +
 	"\bsecurity\x18\x06 \x01(\bR\bsecurity\x12\x12\n" +
 	"\x04held\x18\a \x01(\bR\x04held\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"\xbb\x01\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\xf6\x01\n" +
 	"\fPackageFacts\x12:\n" +
 	"\apending\x18\x01 \x03(\v2 .ncfleet.driver.v1.PackageChangeR\apending\x12\x16\n" +
 	"\x06broken\x18\x02 \x03(\tR\x06broken\x12\x12\n" +
 	"\x04lock\x18\x03 \x01(\tR\x04lock\x12'\n" +
 	"\x0freboot_required\x18\x04 \x01(\bR\x0erebootRequired\x12\x1a\n" +
-	"\bproblems\x18\x05 \x03(\tR\bproblems\"J\n" +
+	"\bproblems\x18\x05 \x03(\tR\bproblems\x12\x14\n" +
+	"\x05stale\x18\x06 \x03(\tR\x05stale\x12#\n" +
+	"\rrelease_steps\x18\a \x03(\tR\freleaseSteps\"J\n" +
 	"\rProbesRequest\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.ncfleet.driver.v1.ProbeRequestR\arequest\"H\n" +
 	"\x0eProbesResponse\x126\n" +
