@@ -102,7 +102,7 @@ func TestInventoryLoads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			st := &state{Goal: "29", Official: official, Hosts: deal(UpOptions{Hosts: hosts, Distros: Distros, DBs: Databases})}
+			st := &state{Goal: "29", Official: official, Hosts: deal(UpOptions{Hosts: hosts, Distros: Distros, DBs: Databases, Disks: Disks[:1]})}
 			if err := os.MkdirAll(l.run(""), 0o700); err != nil {
 				t.Fatal(err)
 			}
