@@ -162,7 +162,7 @@ store_drop() {
 	[ -f "$1/meta" ] || return 0
 	sed -n 's/^kept\.[0-9]*=//p' "$1/meta" | sort -u | while IFS= read -r path; do
 		drop_volume "$path"
-		rmdir "$(dirname "$path")" 2>/dev/null
+		rmdir "$(dirname "$path")" 2>/dev/null || : # other snapshots are in it
 	done || exit $?
 	return 0
 }

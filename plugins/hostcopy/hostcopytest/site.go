@@ -72,7 +72,7 @@ type Options struct {
 	DataInside bool // of the tree
 	// Prepare is called before the root is filled.
 	Prepare func(root string)
-	Places     []driver.Place
+	Places  []driver.Place
 }
 
 // NewSite makes a site. It skips the test where the host lacks a tool for it.
