@@ -15,6 +15,7 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/btrfs"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
 )
@@ -29,6 +30,7 @@ type builtin struct {
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
+	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
 }
 
 // packagesOf names the drivers that may read a host's packages: the one that

@@ -18,11 +18,11 @@ const module = "github.com/ncfleet/ncfleet/"
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
 	{"plugins/driver"},
-	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale"},
+	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/hostcopy"},
 	{"controller/plan"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive"},
-	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/btrfs"},
+	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/hostcopy/hostcopytest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
 	{"cmd/ncfleet-lab/lab"},
