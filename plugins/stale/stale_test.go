@@ -196,6 +196,25 @@ func TestRestartSparesBrokenSSHD(t *testing.T) {
 	}
 }
 
+// TestNeedrestart reads what needrestart 3.6 said on a Debian 12 whose libc and
+// libssl had been replaced; it is asked to list, never to restart.
+func TestNeedrestart(t *testing.T) {
+	b := newBox(t)
+	recorded, err := filepath.Abs("testdata/needrestart.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put(filepath.Join(b.bin, "needrestart"), "#!/bin/sh\necho \"$*\" >"+b.root+"/asked\nexec cat "+recorded+"\n")
+	names, problem := Read(run1(t, Probe(), "PATH="+b.bin+":"+os.Getenv("PATH")))
+	want := "cron.service dbus.service mariadb.service nginx.service php8.2-fpm.service ssh.service systemd-journald.service systemd-logind.service systemd-manager"
+	if got := strings.Join(names, " "); got != want || problem != "" {
+		t.Errorf("got  %s\nwant %s\nproblem %q", got, want, problem)
+	}
+	if asked, err := os.ReadFile(filepath.Join(b.root, "asked")); err != nil || string(asked) != "-b -l -r l\n" {
+		t.Errorf("needrestart was called with %q (%v)", asked, err)
+	}
+}
+
 // TestRealProcess lets the kernel say that a running program's file is gone.
 func TestRealProcess(t *testing.T) {
 	if os.Getuid() != 0 {
