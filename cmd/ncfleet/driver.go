@@ -37,8 +37,8 @@ var builtins = []builtin{
 // its block names, else all built-in ones, of which the survey takes the one
 // for the package manager that it finds.
 func packagesOf(h *inventory.Host) []string {
-	if h.Packages != "" {
-		return []string{h.Packages}
+	if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+		return []string{name}
 	}
 	return builtinNames()[string(driver.KindPackages)]
 }

@@ -165,8 +165,8 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		return r, nil
 	}
 	if s := w.rollout.System; w.wantsPackages() {
-		if h.Packages != "" {
-			pm, err := w.set.PackageManager(h.Packages)
+		if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+			pm, err := w.set.PackageManager(name)
 			if err != nil {
 				return r, err
 			}

@@ -4,14 +4,10 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
-
-// lockWait limits how long a package command waits for another one.
-const lockWait = 5 * time.Minute
 
 func wantsPackages(s inventory.System) bool {
 	return s.Level != "" && s.Level != "none" || len(s.Upgrades) > 0
@@ -22,9 +18,10 @@ const osProduct = "os"
 
 // SelectPackages picks from the pending changes those that a rollout wants:
 // updates by level, upgrades only of products it names, never a removal,
-// the system's next release, or what is held. It is to be compiled as it is, sorted by name.
+// the system's next release, or what is held. It is to be compiled as it is,
+// sorted by name; how long to wait for a lock is left to the driver's block.
 func SelectPackages(s inventory.System, f driver.PackageFacts) driver.Selection {
-	sel := driver.Selection{LockWait: lockWait}
+	var sel driver.Selection
 	for _, c := range f.Pending {
 		if whyNot(s, c) == "" {
 			sel.Changes = append(sel.Changes, c)

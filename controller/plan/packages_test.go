@@ -89,3 +89,21 @@ func TestStaleServicesAreShown(t *testing.T) {
 		t.Errorf("%+v, blocked %+v", p.Waves, p.Blocked)
 	}
 }
+
+func TestPackagesDriver(t *testing.T) {
+	for _, tc := range []struct{ named, found, want string }{
+		{"", "zypper", "zypper"}, {"apt", "dnf", "apt"}, {"yum", "dnf", "dnf"}, {"yum", "", "dnf"}, {"mine", "apt", "mine"}, {"", "", ""},
+	} {
+		if got := PackagesDriver(&inventory.Host{Packages: tc.named}, &Facts{PackageManager: tc.found}); got != tc.want {
+			t.Errorf("named %q, found %q: %q, want %q", tc.named, tc.found, got, tc.want)
+		}
+	}
+}
+
+// The operator's lock_wait stands in the driver's block: the plan names none.
+func TestSelectionLeavesTheLockToTheDriver(t *testing.T) {
+	f := driver.PackageFacts{Pending: []driver.PackageChange{{Name: "openssl", From: "1", To: "2", Change: driver.ChangeUpdate}}}
+	if s := SelectPackages(inventory.System{Level: "update"}, f); s.LockWait != 0 || len(s.Changes) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
