@@ -16,8 +16,10 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
 	"github.com/ncfleet/ncfleet/plugins/btrfs"
+	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zypper"
 )
 
 // builtin is a driver that ncfleet serves by starting itself.
@@ -29,6 +31,8 @@ type builtin struct {
 
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
+	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
 }
