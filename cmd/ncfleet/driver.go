@@ -15,8 +15,10 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zypper"
 )
 
 // builtin is a driver that ncfleet serves by starting itself.
@@ -28,6 +30,8 @@ type builtin struct {
 
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
+	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 }
 

@@ -19,10 +19,10 @@ const module = "github.com/ncfleet/ncfleet/"
 var rows = [][]string{
 	{"plugins/driver"},
 	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale"},
-	{"controller/plan"},
+	{"controller/plan", "plugins/rpm"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive"},
-	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/dnf", "plugins/zypper", "plugins/archive"},
+	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/rpm/rpmtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
 	{"cmd/ncfleet-lab/lab"},
@@ -33,7 +33,7 @@ var rows = [][]string{
 var within = map[string]string{"plugins/rpc": "plugins/rpc/driverv1"}
 
 // pure packages neither reach the outside nor read a clock.
-var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale"}
+var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm"}
 
 // only says which packages alone may import a library.
 var only = map[string][]string{
