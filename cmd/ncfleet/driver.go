@@ -15,6 +15,7 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/btrfs"
 	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
@@ -33,6 +34,7 @@ var builtins = []builtin{
 	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
 	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
+	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
 }
 
 // packagesOf names the drivers that may read a host's packages: the one that

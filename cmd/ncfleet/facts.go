@@ -89,6 +89,9 @@ func (a *app) driverSet() (*drivers.Set, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := tryConfig(context.Background(), s, used[i], config); err != nil {
+			return nil, err
+		}
 		if err := set.Add(s, config); err != nil {
 			return nil, err
 		}

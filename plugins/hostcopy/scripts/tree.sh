@@ -168,13 +168,29 @@ unpack() {
 	return $unpacked
 }
 
-# mounts_in TREE prints the mount points at or below the tree.
-mounts_in() {
+# mount_points prints every mount point of this host.
+mount_points() {
 	[ -r /proc/self/mounts ] || return 0
 	cut -d' ' -f2 /proc/self/mounts | while IFS= read -r escaped; do
-		point=$(printf '%b' "$(printf '%s' "$escaped" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
+		case $escaped in
+		*\\*) escaped=$(printf '%b' "$(printf '%s' "$escaped" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')") ;;
+		esac
+		printf '%s\n' "$escaped"
+	done
+}
+
+# mounts_in TREE prints the mount points at or below the tree.
+mounts_in() {
+	mount_points | while IFS= read -r point; do
 		if [ "$point" = "$1" ] || inside "$point" "$1"; then printf '%s\n' "$point"; fi
 	done
+}
+
+# mount_of PATH prints the mount point that the path lies on.
+mount_of() {
+	mount_points | while IFS= read -r point; do
+		if [ "$point" = "$1" ] || inside "$1" "$point"; then printf '%s %s\n' "${#point}" "$point"; fi
+	done | sort -n | sed -n '$s/^[0-9]* //p'
 }
 
 # unfit TREE prints why a tree cannot be captured and put back by rename; it
@@ -210,6 +226,7 @@ unfit() {
 				return
 			fi
 		done
+		store_unfit "$1"
 	fi
 }
 
@@ -226,6 +243,7 @@ describe() {
 				printf '%s.%s=./%s\n' "$dir" "$i" "${dir_real#"${tree%/}"/}"
 			fi
 		done
+		store_describe "$i" "$tree"
 		i=$((i + 1))
 	done
 	if [ -n "$config_asked" ]; then
@@ -239,6 +257,44 @@ describe() {
 outs() { sed -n "s/^out\\.$1=//p" "$snap/meta"; }
 
 suffix() { if [ "$compress" = gzip ]; then echo .gz; fi; }
+
+# tree_bytes TREE [EACH] prints what the tree's files hold, EACH bytes being
+# added for every entry.
+tree_bytes() {
+	if gnu; then
+		list_tree "$1" "$(leave_out "$1")" | tr '\0' '\n' | awk -v each="${2:-1536}" '{ n += $5 + each } END { printf "%.0f", n }'
+	else
+		list_tree "$1" "$(leave_out "$1")" | awk -v each="${2:-1536}" '{ n += $4 + each } END { printf "%.0f", n }'
+	fi
+}
+
+# copy_tree FROM TO LEFT_OUT copies a tree, sharing blocks where the file
+# system can. FROM does not change meanwhile. Directories on the way to what is
+# left out are made one by one, all else goes by whole entries.
+copy_tree() {
+	copy_flags=-a
+	if cp --help 2>&1 | grep -q -- --reflink; then copy_flags='-a --reflink=auto'; fi
+	copy_from=$1 copy_to=$2 copy_out=$3
+	copy_level .
+}
+copy_level() (
+	mkdir -p "$copy_to/$1" && cd "$copy_from/$1" || exit 1
+	level=$1
+	set --
+	for entry in * .[!.]* ..?*; do
+		[ -e "$entry" ] || [ -L "$entry" ] || continue
+		case "$nl$copy_out$nl" in
+		*"$nl$level/$entry$nl"*) ;;
+		*"$nl$level/$entry/"*) copy_level "$level/$entry" || exit 1 ;;
+		*) set -- "$@" "./$entry" ;;
+		esac
+	done
+	[ "$#" = 0 ] || cp $copy_flags -- "$@" "$copy_to/$level/" || exit 1
+	tar_flags
+	set -f
+	# Owner, mode, attributes and time of the directory itself.
+	tar -cf - $flags --no-recursion -C "$copy_from" "$level" | tar -xpf - -C "$copy_to"
+)
 
 # check_units refuses trees that could not be put back.
 check_units() {

@@ -13,12 +13,8 @@ cover_units() {
 			say missing "$part" "$tree" "$why"
 		else
 			say captured "$part" "$tree"
-			if gnu; then
-				bytes=$(list_tree "$tree" "$(leave_out "$tree")" | tr '\0' '\n' | awk '{ n += $5 + 1536 } END { printf "%.0f", n }')
-			else
-				bytes=$(list_tree "$tree" "$(leave_out "$tree")" | awk '{ n += $4 + 1536 } END { printf "%.0f", n }')
-			fi
-			trees=$((trees + bytes))
+			store_cost "$tree"
+			trees=$((trees + kept_bytes)) bytes=$back_bytes
 			# A rebuilt tree stands beside the bad one for a while.
 			room=$(bytes_free "$(dirname "$tree")")
 			if [ "$(stat -c %d "$(dirname "$tree")")" = "$(stat -c %d "$(existing "$base")")" ]; then
@@ -71,6 +67,7 @@ main() {
 	done
 	[ "$compress" != gzip ] || has gzip || die 'gzip is missing on this host: install it or set compress = "none"'
 	need=0
+	store_ready
 	cover_units
 	if [ -n "$config_asked" ]; then
 		if [ -f "$config/config.php" ]; then
@@ -83,6 +80,5 @@ main() {
 	free=$(bytes_free "$(existing "$base")")
 	[ -z "$free" ] || echo "free=${free}"
 	echo "need=$need"
-	gnu || echo "note=tar or find is not GNU's: the trees are archived while the instance is closed"
 }
 main "$@" </dev/null

@@ -31,21 +31,8 @@ give() {
 # build TREE N rebuilds the captured tree beside the live one and proves it.
 build() {
 	build=$1.ncfleet-build-$name
-	[ ! -e "$build" ] || rm -rf "$build"
-	mkdir "$build" || die "cannot create $build" 74
-	bulk=$snap/tree-$2.tar$(suffix) delta=$snap/tree-$2.delta.tar$(suffix)
-	unpack "$bulk" "$build" 2>"$scratch/err" || no_build
-	give "$build" "$2" || no_build
-	if gnu; then unpack "$bulk" "$build" --compare >"$scratch/err" 2>&1 || no_build; fi
-	if [ -f "$delta" ]; then
-		# What was deleted or changed its type since the bulk goes first.
-		list_tree "$build" '' | sed -z 's/^\(.\) \([^ ]* \)\{5\}/\1 /' | sort -z >"$scratch/have"
-		sed -z 's/^\(.\) \([^ ]* \)\{5\}/\1 /' "$snap/tree-$2.list" | sort -z >"$scratch/want"
-		comm -z -23 "$scratch/have" "$scratch/want" | sed -z 's/^. //' >"$scratch/gone"
-		(cd "$build" && xargs -0 rm -rf -- <"$scratch/gone") || no_build
-		unpack "$delta" "$build" 2>"$scratch/err" || no_build
-		unpack "$delta" "$build" --compare >"$scratch/err" 2>&1 || no_build
-	fi
+	scrap "$build"
+	store_fill "$2"
 	list_tree "$build" "$(outs "$2")" >"$scratch/now"
 	cmp -s "$scratch/now" "$snap/tree-$2.list" || die "$build differs from the snapshot after unpacking it: check the disk, then run the restore again"
 	rel=$(meta "config\\.$2")
@@ -58,7 +45,7 @@ build() {
 no_build() {
 	why=$(sed -n 1p "$scratch/err")
 	if grep -qi 'no space left\|disk quota' "$scratch/err"; then
-		rm -rf "$build"
+		scrap "$build"
 		die "no room to rebuild $build: $why" 74
 	fi
 	die "cannot rebuild $build: $why"
@@ -79,7 +66,7 @@ restore_unit() {
 	if ! matches "$tree" "$1"; then
 		build "$tree" "$1"
 		flush "$build"
-		[ ! -e "$new" ] || rm -rf "$new"
+		scrap "$new"
 		mv "$build" "$new" || die "cannot rename $build"
 		if [ -e "$tree" ]; then
 			bad=$tree.ncfleet-bad-$name
@@ -97,7 +84,7 @@ restore_unit() {
 	else
 		echo "unchanged=$tree"
 	fi
-	rm -rf "$tree.ncfleet-build-$name" "$new"
+	scrap "$tree.ncfleet-build-$name" "$new"
 }
 
 config_matches() {
@@ -156,6 +143,7 @@ main() {
 	done
 	wrong=$(first_bad "$snap" "$skipped")
 	[ -z "$wrong" ] || die "the snapshot $snap is damaged: $wrong is not what was written, or cannot be read"
+	store_check || die "$why"
 	k=0
 	while [ "$k" -lt "$count" ]; do
 		restore_unit "$k"

@@ -14,7 +14,7 @@ retain() {
 		*~prepared | *~partial | *~preparing | *~gone)
 			# Left over by a rollout that was given up: nobody comes back after a day.
 			own=${dir%~*}
-			same_subject "$dir" && [ -n "$(find "$dir" -prune -mmin +1440)" ] && [ ! -d "$own~lock" ] && rm -rf "$dir"
+			same_subject "$dir" && [ -n "$(find "$dir" -prune -mmin +1440)" ] && [ ! -d "$own~lock" ] && discard "$dir"
 			;;
 		*~*) ;;
 		*) same_subject "$dir" && printf '%s %s\n' "$(sed -n 's/^created=//p' "$dir/meta")" "${dir##*/}" ;;
@@ -48,10 +48,12 @@ main() {
 		entries=$((entries + $(sed -n '$=' "$scratch/names" | sed 's/^$/0/;q') + 0))
 	done
 	db_whole "$snap" || no "$why"
+	proved=
+	store_check || no "$why"
 	: >"$snap/verified"
 	retain
 	printf 'verified=yes\ndigest=%s\nbytes=%s\n' "$found" "$(size_of "$snap")"
-	printf 'detail=%s files match their checksums, %s archive entries' "$(sed -n '$=' "$snap/SHA256SUMS")" "$entries"
+	printf 'detail=%s files match their checksums, %s archive entries%s' "$(sed -n '$=' "$snap/SHA256SUMS")" "$entries" "$proved"
 	[ -z "$(meta db.kind)" ] || printf ', %s dump whole' "$(meta db.kind)"
 	echo
 }

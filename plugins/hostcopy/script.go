@@ -1,4 +1,4 @@
-package archive
+package hostcopy
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,19 +62,24 @@ const (
 	exitBusy      = 75
 )
 
-// compose joins what a script needs. The PHP code goes in as a quoted word.
-func compose(operation string) []byte {
+// compose joins what a script needs. The store's functions come after those
+// that they override. The PHP code goes in as a quoted word.
+func (a *copier) compose(operation string) []byte {
 	php := strings.TrimPrefix(factsPHP, "<?php\n")
-	return []byte(libScript + treeScript + dbScript + "php_code=" + quote(php) + "\n" + operation)
+	return []byte(libScript + treeScript + dbScript + a.store.Script + "php_code=" + quote(php) + "\n" + operation)
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // call runs one script as root and returns its output.
-func call(ctx context.Context, run driver.Runner, what, script string, timeout time.Duration, args []string) ([]byte, error) {
+func (a *copier) call(ctx context.Context, run driver.Runner, what, script string, timeout time.Duration, args []string) ([]byte, error) {
+	shell := a.store.Shell
+	if shell == nil {
+		shell = []string{"sh"}
+	}
 	r, err := run.Run(ctx, driver.Command{
-		Argv:    append([]string{"sh", "-s", "--"}, args...),
-		Stdin:   compose(script),
+		Argv:    slices.Concat(shell, []string{"-s", "--", "driver=" + a.store.Name}, a.own, args),
+		Stdin:   a.compose(script),
 		User:    "root",
 		Timeout: timeout,
 	})
@@ -139,8 +145,8 @@ func fields(out []byte) map[string]string {
 // maxName leaves room for the longest suffix within a file name's 255 bytes.
 const maxName = 150
 
-// nameOf writes a key as one file name, without collisions.
-func nameOf(key string) (string, error) {
+// NameOf writes a key as one file name, without collisions.
+func NameOf(key string) (string, error) {
 	for _, r := range key {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		if !letter && !strings.ContainsRune("._/-", r) {

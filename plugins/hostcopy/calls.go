@@ -1,4 +1,4 @@
-package archive
+package hostcopy
 
 import (
 	"context"
@@ -19,13 +19,13 @@ type handleData struct {
 
 // Cover tells what a snapshot would capture. Users' files are always a hole:
 // an upgrade does not touch them, and the controller knows whether they matter.
-func (a *archive) Cover(ctx context.Context, s driver.Subject, run driver.Runner) (driver.Coverage, error) {
+func (a *copier) Cover(ctx context.Context, s driver.Subject, run driver.Runner) (driver.Coverage, error) {
 	c := driver.Coverage{Consistent: true, BytesFree: -1, BytesNeed: -1}
 	args, err := a.arguments(s)
 	if err != nil {
 		return c, err
 	}
-	out, err := call(ctx, run, "look at host "+s.Host, coverScript, lookTimeout, append(args, "name=cover"))
+	out, err := a.call(ctx, run, "look at host "+s.Host, coverScript, lookTimeout, append(args, "name=cover"))
 	if err != nil {
 		return c, err
 	}
@@ -37,7 +37,7 @@ func (a *archive) Cover(ctx context.Context, s driver.Subject, run driver.Runner
 		if why := leftAlone(p.Part); why != "" {
 			c.Missing = append(c.Missing, driver.Hole{Place: p, Reason: why})
 		} else if !told[p.Part] {
-			c.Missing = append(c.Missing, driver.Hole{Place: p, Reason: "the archive driver does not know how to capture it"})
+			c.Missing = append(c.Missing, driver.Hole{Place: p, Reason: "this driver does not know how to capture it"})
 		}
 	}
 	return c, nil
@@ -111,17 +111,17 @@ func placeOf(s driver.Subject, part driver.Part, where string) driver.Place {
 }
 
 // Prepare archives the trees while users work.
-func (a *archive) Prepare(ctx context.Context, r driver.SnapshotRequest, run driver.Runner) error {
+func (a *copier) Prepare(ctx context.Context, r driver.SnapshotRequest, run driver.Runner) error {
 	args, err := a.request(r)
 	if err != nil {
 		return err
 	}
-	_, err = call(ctx, run, "prepare the snapshot "+r.Key+" on host "+r.Subject.Host, prepareScript, workTimeout, args)
+	_, err = a.call(ctx, run, "prepare the snapshot "+r.Key+" on host "+r.Subject.Host, prepareScript, workTimeout, args)
 	return err
 }
 
 // Create captures the closed target and returns when all of it is on disk.
-func (a *archive) Create(ctx context.Context, r driver.SnapshotRequest, run driver.Runner) (driver.Handle, error) {
+func (a *copier) Create(ctx context.Context, r driver.SnapshotRequest, run driver.Runner) (driver.Handle, error) {
 	args, err := a.request(r)
 	if err != nil {
 		return driver.Handle{}, err
@@ -131,11 +131,11 @@ func (a *archive) Create(ctx context.Context, r driver.SnapshotRequest, run driv
 		return driver.Handle{}, err
 	}
 	what := "take the snapshot " + r.Key + " on host " + r.Subject.Host
-	out, err := call(ctx, run, what, createScript, workTimeout, args)
+	out, err := a.call(ctx, run, what, createScript, workTimeout, args)
 	if err != nil {
 		return driver.Handle{}, err
 	}
-	found := readReports(base, string(out))
+	found := a.readReports(base, string(out))
 	if len(found) != 1 {
 		return driver.Handle{}, driver.Errorf(driver.Permanent, "cannot %s: the host's answer is not understood", what)
 	}
@@ -143,8 +143,8 @@ func (a *archive) Create(ctx context.Context, r driver.SnapshotRequest, run driv
 }
 
 // request is the arguments of a call about one key.
-func (a *archive) request(r driver.SnapshotRequest) ([]string, error) {
-	name, err := nameOf(r.Key)
+func (a *copier) request(r driver.SnapshotRequest) ([]string, error) {
+	name, err := NameOf(r.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -156,13 +156,13 @@ func (a *archive) request(r driver.SnapshotRequest) ([]string, error) {
 }
 
 // Verify reads the snapshot back.
-func (a *archive) Verify(ctx context.Context, h driver.Handle, run driver.Runner) (driver.Verification, error) {
+func (a *copier) Verify(ctx context.Context, h driver.Handle, run driver.Runner) (driver.Verification, error) {
 	args, err := a.handle(h)
 	if err != nil {
 		return driver.Verification{}, err
 	}
 	args = append(args, "keep="+strconv.Itoa(a.keep))
-	out, err := call(ctx, run, "verify the snapshot "+h.Key, verifyScript, workTimeout, args)
+	out, err := a.call(ctx, run, "verify the snapshot "+h.Key, verifyScript, workTimeout, args)
 	if err != nil {
 		return driver.Verification{}, err
 	}
@@ -172,7 +172,7 @@ func (a *archive) Verify(ctx context.Context, h driver.Handle, run driver.Runner
 }
 
 // Restore puts every captured place back; see the package documentation.
-func (a *archive) Restore(ctx context.Context, h driver.Handle, s driver.Subject, run driver.Runner) error {
+func (a *copier) Restore(ctx context.Context, h driver.Handle, s driver.Subject, run driver.Runner) error {
 	args, err := a.handle(h)
 	if err != nil {
 		return err
@@ -184,32 +184,32 @@ func (a *archive) Restore(ctx context.Context, h driver.Handle, s driver.Subject
 	if s.PHP != "" {
 		args = append(args, "php="+s.PHP)
 	}
-	_, err = call(ctx, run, "restore the snapshot "+h.Key+" on host "+s.Host, restoreScript, workTimeout, args)
+	_, err = a.call(ctx, run, "restore the snapshot "+h.Key+" on host "+s.Host, restoreScript, workTimeout, args)
 	return err
 }
 
 // Delete removes the snapshot and the bad trees that restoring it left behind.
-func (a *archive) Delete(ctx context.Context, h driver.Handle, run driver.Runner) error {
+func (a *copier) Delete(ctx context.Context, h driver.Handle, run driver.Runner) error {
 	args, err := a.handle(h)
 	if err != nil {
 		return err
 	}
-	_, err = call(ctx, run, "delete the snapshot "+h.Key, deleteScript, lookTimeout, args)
+	_, err = a.call(ctx, run, "delete the snapshot "+h.Key, deleteScript, lookTimeout, args)
 	return err
 }
 
 // List returns the subject's whole snapshots, newest first.
-func (a *archive) List(ctx context.Context, s driver.Subject, run driver.Runner) ([]driver.Snapshot, error) {
+func (a *copier) List(ctx context.Context, s driver.Subject, run driver.Runner) ([]driver.Snapshot, error) {
 	base, err := a.base(s)
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(ctx, run, "list the snapshots of "+s.Instance+" on host "+s.Host, listScript, lookTimeout,
+	out, err := a.call(ctx, run, "list the snapshots of "+s.Instance+" on host "+s.Host, listScript, lookTimeout,
 		[]string{"base=" + base, "host=" + s.Host, "instance=" + s.Instance})
 	if err != nil {
 		return nil, err
 	}
-	found := readReports(base, string(out))
+	found := a.readReports(base, string(out))
 	sort.SliceStable(found, func(i, j int) bool {
 		if found[i].Created != found[j].Created {
 			return found[i].Created > found[j].Created
@@ -220,12 +220,12 @@ func (a *archive) List(ctx context.Context, s driver.Subject, run driver.Runner)
 }
 
 // handle checks a handle and turns it into arguments.
-func (a *archive) handle(h driver.Handle) ([]string, error) {
+func (a *copier) handle(h driver.Handle) ([]string, error) {
 	var d handleData
-	if h.Driver != Name || h.Version != handleVersion || json.Unmarshal(h.Data, &d) != nil || !cleanPath(d.Directory) {
-		return nil, driver.Errorf(driver.Permanent, "the handle of snapshot %q is not one of the archive driver's", h.Key)
+	if h.Driver != a.store.Name || h.Version != handleVersion || json.Unmarshal(h.Data, &d) != nil || !cleanPath(d.Directory) {
+		return nil, driver.Errorf(driver.Permanent, "the handle of snapshot %q is not one of the %s driver's", h.Key, a.store.Name)
 	}
-	name, err := nameOf(h.Key)
+	name, err := NameOf(h.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (a *archive) handle(h driver.Handle) ([]string, error) {
 }
 
 // readReports reads the snapshots that a script reported.
-func readReports(base, out string) []driver.Snapshot {
+func (a *copier) readReports(base, out string) []driver.Snapshot {
 	var found []driver.Snapshot
 	for _, line := range strings.Split(out, "\n") {
 		f := strings.Split(line, "\t")
@@ -247,7 +247,7 @@ func readReports(base, out string) []driver.Snapshot {
 			continue
 		}
 		found = append(found, driver.Snapshot{
-			Handle:  driver.Handle{Driver: Name, Version: handleVersion, Key: f[1], Data: data},
+			Handle:  driver.Handle{Driver: a.store.Name, Version: handleVersion, Key: f[1], Data: data},
 			Created: created, Bytes: size,
 		})
 	}

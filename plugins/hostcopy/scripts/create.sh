@@ -1,25 +1,5 @@
 # create captures the closed target. It works in NAME~partial and renames it at
 # the end: a directory without ~ in its name is always a whole snapshot.
-create_unit() {
-	tree=$(unit "$1") file=tree-$1.tar$(suffix)
-	out=$(leave_out "$tree")
-	if [ "$prepared" = yes ]; then
-		list_tree "$tree" "$out" detail >"$scratch/list" || die "cannot list $tree"
-		ln "$snap~prepared/$file" "$work/$file" || cp "$snap~prepared/$file" "$work/$file" || die "cannot take over $snap~prepared/$file" 74
-		sed -n "/ $file\$/p" "$snap~prepared/sums" >>"$scratch/sums"
-		comm -z -13 "$snap~prepared/tree-$1.seen" "$scratch/list" | names_of 8 >"$scratch/changed"
-		pack "$work/tree-$1.delta.tar$(suffix)" --no-recursion -C "$tree" --null -T "$scratch/changed" 2>"$scratch/err" ||
-			die "cannot archive what changed in $tree into $base: $(sed -n 1p "$scratch/err")" "$(room_or_not)"
-		sed -z 's/^\(\([^ ]* \)\{6\}\)[^ ]* [^ ]* /\1/' "$scratch/list" | sort -z >"$work/tree-$1.list" || die "cannot write to $work" 74
-		return
-	fi
-	list_tree "$tree" "$out" >"$work/tree-$1.list" || die "cannot list $tree into $work" "$(room_or_not)"
-	pack_tree "$work/$file" "$tree" "$out" 2>"$scratch/err" ||
-		die "cannot archive $tree into $base: $(sed -n 1p "$scratch/err")" "$(room_or_not)"
-	list_tree "$tree" "$out" >"$scratch/list"
-	cmp -s "$scratch/list" "$work/tree-$1.list" || die "$tree changed while it was archived: something writes to it although the instance is closed" 75
-}
-
 room_or_not() {
 	if grep -qi 'no space left\|disk quota' "$scratch/err" 2>/dev/null || [ "$(bytes_free "$base")" = 0 ]; then echo 74; else echo 65; fi
 }
@@ -43,21 +23,15 @@ main() {
 	fi
 	check_units
 	work=$snap~partial
-	rm -rf "$work"
+	discard "$work"
 	mkdir "$work" || die "cannot create $work" 74
 	describe >"$scratch/plan"
-	prepared=no
-	if [ -f "$snap~prepared/plan" ] && cmp -s "$snap~prepared/plan" "$scratch/plan"; then prepared=yes; fi
 	{
-		printf 'version=1\nkey=%s\nhost=%s\ninstance=%s\ncreated=%s\n' "$key" "$host" "$instance" "$(date +%s)"
+		printf 'version=1\ndriver=%s\nkey=%s\nhost=%s\ninstance=%s\ncreated=%s\n' "$driver" "$key" "$host" "$instance" "$(date +%s)"
 		cat "$scratch/plan"
 	} >"$work/meta" || die "cannot write to $work" 74
 	: >"$scratch/sums"
-	i=0
-	while [ "$i" -lt "$units" ]; do
-		create_unit "$i"
-		i=$((i + 1))
-	done
+	store_take
 	if [ -n "$config_asked" ]; then
 		[ -f "$config/config.php" ] || die "there is no $config/config.php: check the path in the inventory"
 		list_tree "$(real "$config")" '' >"$work/config.list" && pack_tree "$work/config.tar$(suffix)" "$(real "$config")" '' 2>"$scratch/err" ||

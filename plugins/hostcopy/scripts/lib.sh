@@ -1,6 +1,6 @@
-# What every operation of the archive driver needs. Composed ahead of the
-# operation's own script; php_code, the answerer of database questions, is set
-# by the caller. Exit status: 65 permanent, 66 not found, 74 no room, 75 busy.
+# What every operation needs. Composed ahead of the operation's own script;
+# php_code, the answerer of database questions, is set by the caller.
+# Exit status: 65 permanent, 66 not found, 74 no room, 75 busy.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -16,12 +16,34 @@ die() {
 	exit "${2:-65}"
 }
 
+# What a store may answer. Each one overrides what it does otherwise; store_cost,
+# store_take and store_fill are its own in any case.
+#   store_ready           says for cover what is missing here, or notes
+#   store_unfit TREE      prints why the store cannot keep that tree
+#   store_cost TREE       sets kept_bytes and back_bytes: room for keeping it in
+#                         $base, and for rebuilding it beside the tree
+#   store_describe N TREE prints what the memory needs to know of unit N
+#   store_ahead           whether prepare can do anything; store_prepare N does
+#   store_take            captures all units and writes $work/tree-N.list
+#   store_fill N          makes the directory $build from what was captured
+#   store_check           whether all is as captured; sets why, or proved
+#   store_drop DIRECTORY  deletes what that snapshot keeps outside DIRECTORY
+#   scrap PATH…           deletes rebuilt or bad trees
+store_ready() { :; }
+store_unfit() { :; }
+store_describe() { :; }
+store_ahead() { return 1; }
+store_check() { :; }
+store_drop() { :; }
+scrap() { rm -rf "$@"; }
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # parse sets one variable per NAME=VALUE argument; app directories add up.
 parse() {
 	base='' name='' key='' host='' instance='' code='' config='' data='' apps=''
 	web='' php=php kind='' compress=none keep=2 digest='' config_asked='' db_asked=''
+	driver=archive size=''
 	for arg; do
 		value=${arg#*=}
 		case $arg in
@@ -42,6 +64,8 @@ parse() {
 		digest=*) digest=$value ;;
 		config_asked=*) config_asked=$value ;;
 		db_asked=*) db_asked=$value ;;
+		driver=*) driver=$value ;;
+		size=*) size=$value ;;
 		*) die "unknown argument ${arg%%=*}" ;;
 		esac
 	done
@@ -59,8 +83,9 @@ inside() {
 
 real() { readlink -f -- "$1" 2>/dev/null; }
 
-# meta NAME prints one value of the snapshot's memory.
-meta() { sed -n "s/^$1=//p" "$snap/meta" | sed -n 1p; }
+# memory DIRECTORY NAME prints one value of a snapshot's memory.
+memory() { sed -n "s/^$2=//p" "$1/meta" | sed -n 1p; }
+meta() { memory "$snap" "$1"; }
 
 # gnu says whether tar, find, sort and comm take NUL-separated names. Without,
 # a snapshot is always taken whole while the target is closed.
@@ -102,7 +127,7 @@ lock() {
 			fi
 			rm -rf "$wanted_lock.$$"
 			case $h_scratch in
-			*/ncfleet-archive.??????) rm -rf "$h_scratch" ;;
+			*/ncfleet-snapshot.??????) rm -rf "$h_scratch" ;;
 			esac
 			continue
 		fi
@@ -165,12 +190,12 @@ begin() {
 	trap 'finish' EXIT
 	trap 'exit 75' HUP INT TERM
 	for dir in /run /dev/shm "${TMPDIR:-/tmp}"; do
-		[ -w "$dir" ] && scratch=$(mktemp -d "$dir/ncfleet-archive.XXXXXX" 2>/dev/null) && break
+		[ -w "$dir" ] && scratch=$(mktemp -d "$dir/ncfleet-snapshot.XXXXXX" 2>/dev/null) && break
 		scratch=
 	done
 	[ -n "$scratch" ] || die 'cannot create a temporary directory in /run, /dev/shm or /tmp' 74
 	# Killed scripts leave theirs behind, and nothing runs for two days.
-	find "${scratch%/*}" -name 'ncfleet-archive.*' -prune -user "$(id -u)" -mmin +2880 -exec rm -rf {} + 2>/dev/null
+	find "${scratch%/*}" -name 'ncfleet-snapshot.*' -prune -user "$(id -u)" -mmin +2880 -exec rm -rf {} + 2>/dev/null
 	# The config place may be the file itself.
 	[ -n "$config" ] || [ -z "$code" ] || config=$code/config
 	[ ! -f "$config" ] || config=$(dirname "$config")
@@ -189,9 +214,12 @@ report() {
 		"$(sha256sum <"$1/SHA256SUMS" | cut -d' ' -f1)" "$tab" "$(basename "$1")"
 }
 
-# same_subject DIRECTORY says whether it is of this host and instance.
+# same_subject DIRECTORY says whether it is this driver's, of this host and
+# instance.
 same_subject() {
 	[ -f "$1/meta" ] || return 1
+	wrote=$(memory "$1" driver)
+	[ "${wrote:-archive}" = "$driver" ] || return 1
 	[ "$(sed -n 's/^host=//p' "$1/meta")" = "$host" ] && [ "$(sed -n 's/^instance=//p' "$1/meta")" = "$instance" ]
 }
 
@@ -208,10 +236,19 @@ remove() {
 					if [ -e "$old/$dir" ]; then die "$old/${dir#./} holds users' files: move them to $tree, then delete $old by hand"; fi
 				done
 				[ -z "$(mounts_in "$old")" ] || die "$old contains a mount point: unmount it, then delete $old by hand"
-				rm -rf "$old" || die "cannot delete $old"
+				scrap "$old" || die "cannot delete $old"
 			done
 		done || exit $?
 		mv "$1" "$base/$2~gone" || die "cannot rename $1"
 	fi
-	rm -rf "$base/$2~gone" "$base/$2~partial" "$base/$2~prepared" "$base/$2~preparing"
+	discard "$base/$2~gone" "$base/$2~partial" "$base/$2~prepared" "$base/$2~preparing"
+}
+
+# discard deletes directories of ours and what their snapshots keep elsewhere,
+# that first: a call that is killed in between is repeated.
+discard() {
+	for unwanted; do
+		store_drop "$unwanted"
+		rm -rf "$unwanted"
+	done
 }

@@ -1,0 +1,178 @@
+# The store of the btrfs driver: one read-only snapshot of every subvolume that
+# holds a tree, taken at one moment of that subvolume.
+
+subvolume() { [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %i "$1")" = 256 ] && [ "$(stat -f -c %T "$1")" = btrfs ]; }
+
+# volume_of DIRECTORY prints the root of the subvolume that holds it. It fails
+# when that root is not to be seen: only a directory of it is mounted here.
+volume_of() {
+	at=$1 point=$(mount_of "$1")
+	while [ "$(stat -c %i "$at")" != 256 ]; do
+		[ "$at" != "$point" ] && [ "$at" != / ] || return 1
+		at=$(dirname "$at")
+	done
+	printf '%s' "$at"
+}
+
+store_unfit() {
+	if ! has btrfs || ! gnu; then
+		echo "the command btrfs, or GNU's tar, find, sed or coreutils, is missing on this host: install btrfs-progs and them"
+		return
+	fi
+	found=$(stat -f -c %T "$1")
+	if [ "$found" != btrfs ]; then
+		echo "$1 is on a file system of type $found: use the snapshot driver archive for this host"
+		return
+	fi
+	if ! vol=$(volume_of "$1"); then
+		echo "only a directory of the subvolume that holds $1 is mounted at $(mount_of "$1"), so it cannot be snapshotted: mount the subvolume itself"
+		return
+	fi
+	if [ "$vol" = "$1" ]; then
+		if ! volume_of "$(dirname "$1")" >/dev/null; then
+			echo "$(dirname "$1") is not in a subvolume that is mounted whole: there is no place for the snapshots of $1"
+			return
+		fi
+		data_real=$(real "$data")
+		if [ -n "$data_real" ] && inside "$data_real" "$1"; then
+			echo "the data directory $data_real is inside the subvolume $1 and no rename could bring it to a restored one: make $1 a directory, or move the data out of it"
+			return
+		fi
+	fi
+	if [ ! -w "$(dirname "$1")" ]; then
+		echo "$(dirname "$1") is on a file system that is mounted read-only"
+		return
+	fi
+	nested=$(list_tree "$1" "$(leave_out "$1")" detail | tr '\0' '\n' | sed -n 's/^d \([^ ]* \)\{6\}256 \.\(\/.*\)/\2/p' | sed -n 1p)
+	[ -z "$nested" ] || echo "$1 contains the subvolume $1$nested, which no snapshot of $1 holds: make it a directory, or move it out and link to it"
+}
+
+# A rebuilt tree shares its files' blocks: it costs metadata only.
+store_cost() {
+	kept_bytes=$((1 << 20))
+	back_bytes=$(list_tree "$1" "$(leave_out "$1")" | tr '\0' '\n' | awk '{ n += 2048 } END { printf "%.0f", n }')
+}
+
+# store_describe: the snapshots of one subvolume lie in a folder of ours at the
+# root of the subvolume in which the tree is rebuilt. Their names tell apart
+# controllers that have the same key and other directories.
+store_describe() {
+	vol=$(volume_of "$2") folder=$(volume_of "$(dirname "$2")")
+	tag=$(printf '%s\n%s' "$base" "$vol" | cksum | cut -d' ' -f1)
+	inner=${2#"$vol"}
+	printf 'volume.%s=%s\nkept.%s=%s\ninner.%s=%s\n' "$1" "$vol" "$1" "${folder%/}/.ncfleet-snapshots/$name.$tag" "$1" "${inner#/}"
+}
+
+# identity PATH prints the uuid and the parent's uuid of a subvolume. The
+# command "subvolume show" would fail on one that is mounted by a bind mount.
+identity() {
+	vol_id=$(btrfs inspect-internal rootid "$1") || return 1
+	btrfs subvolume list -u -q "$1" | awk -v id="$vol_id" '$1 == "ID" && $2 == id {
+		for (i = 3; i < NF; i++) { if ($i == "uuid") own = $(i + 1); if ($i == "parent_uuid") parent = $(i + 1) }
+		print own, parent }'
+}
+
+take_volume() {
+	folder=$(dirname "$2")
+	if [ -L "$folder" ] || { [ -e "$folder" ] && [ "$(stat -c '%F %u' "$folder")" != "directory $(id -u)" ]; }; then
+		die "$folder is not a directory of root's: look at it, then remove it"
+	fi
+	mkdir -p "$folder" && chmod 700 "$folder" || die "cannot create $folder: no room, or read-only" 74
+	# Left by a call whose memory a power failure took.
+	drop_volume "$2"
+	btrfs subvolume snapshot -r "$1" "$2" >"$scratch/err" 2>&1 && btrfs filesystem sync "$2" >"$scratch/err" 2>&1 ||
+		die "cannot snapshot the subvolume $1 to $2: $(tail -n 1 "$scratch/err")" "$(room_or_not)"
+	printf '%s %s\n' "$(identity "$2")" "$2" >>"$work/volumes"
+}
+
+store_take() {
+	# Before there is a snapshot there is the memory of where it is.
+	flush "$work/meta" "$work" "$base"
+	i=0 taken=$nl
+	while [ "$i" -lt "$units" ]; do
+		kept=$(memory "$work" "kept\\.$i")
+		case $taken in
+		*"$nl$kept$nl"*) ;;
+		*) take_volume "$(memory "$work" "volume\\.$i")" "$kept" ;;
+		esac
+		taken=$taken$kept$nl
+		i=$((i + 1))
+	done
+	i=0
+	while [ "$i" -lt "$units" ]; do
+		tree=$(unit "$i") from=$(kept_tree "$work" "$i")
+		# A snapshot keeps inode numbers, so this is that directory.
+		[ "$(stat -c %i "$from" 2>/dev/null)" = "$(stat -c %i "$tree")" ] || die "$from is not what $tree was: is a directory above it a mount point?"
+		list_tree "$from" "$(leave_out "$tree")" >"$work/tree-$i.list" &&
+			list_tree "$from" "$(leave_out "$tree")" detail >"$work/tree-$i.seen" || die "cannot list $from into $work" "$(room_or_not)"
+		i=$((i + 1))
+	done
+}
+
+# kept_tree DIRECTORY N prints where unit N lies in that snapshot.
+kept_tree() {
+	inner=$(memory "$1" "inner\\.$2")
+	printf '%s' "$(memory "$1" "kept\\.$2")${inner:+/$inner}"
+}
+
+store_fill() {
+	from=$(kept_tree "$snap" "$1")
+	if subvolume "$from"; then
+		btrfs subvolume snapshot "$from" "$build" >"$scratch/err" 2>&1 || no_build
+	else
+		copy_tree "$from" "$build" "$(outs "$1")" 2>"$scratch/err" || no_build
+	fi
+}
+
+store_check() {
+	why=
+	[ -s "$snap/volumes" ] || why="$snap/volumes is empty"
+	while read -r own parent path; do
+		[ -z "$why" ] || break
+		if ! subvolume "$path"; then
+			why="the snapshot $path is gone"
+		elif [ "$(btrfs property get -ts "$path" ro 2>&1)" != ro=true ]; then
+			why="the snapshot $path is not read-only any more"
+		elif [ "$(identity "$path")" != "$own $parent" ]; then
+			why="$path is another subvolume than the snapshot that was taken"
+		fi
+	done <"$snap/volumes"
+	k=0 seen=0
+	for list in "$snap"/tree-*.seen; do
+		[ -z "$why" ] || break
+		k=${list##*tree-} k=${k%.seen}
+		list_tree "$(kept_tree "$snap" "$k")" "$(outs "$k")" detail >"$scratch/list" && cmp -s "$scratch/list" "$list" ||
+			why="$(kept_tree "$snap" "$k") is not what was captured"
+		seen=$((seen + $(tr -cd '\0\n' <"$list" | wc -c)))
+	done
+	proved=", $(sed -n '$=' "$snap/volumes") read-only snapshots with the uuids and $seen entries as taken"
+	[ -z "$why" ]
+}
+
+drop_volume() {
+	case $1 in
+	*/.ncfleet-snapshots/?*) ;;
+	*) return 0 ;;
+	esac
+	subvolume "$1" || return 0
+	btrfs subvolume delete --commit-after "$1" >"$scratch/err" 2>&1 || die "cannot delete the snapshot $1: $(tail -n 1 "$scratch/err")"
+}
+
+store_drop() {
+	[ -f "$1/meta" ] || return 0
+	sed -n 's/^kept\.[0-9]*=//p' "$1/meta" | sort -u | while IFS= read -r path; do
+		drop_volume "$path"
+		rmdir "$(dirname "$path")" 2>/dev/null || : # other snapshots are in it
+	done || exit $?
+	return 0
+}
+
+scrap() {
+	for old; do
+		if subvolume "$old"; then
+			btrfs subvolume delete "$old" >"$scratch/err" 2>&1 || die "cannot delete the subvolume $old: $(tail -n 1 "$scratch/err")"
+		else
+			rm -rf "$old" || return
+		fi
+	done
+}
