@@ -14,6 +14,17 @@ volume_of() {
 	printf '%s' "$at"
 }
 
+# nested_in TREE LEFT_OUT prints a subvolume below the tree, or nothing.
+nested_in() (
+	out=$2
+	cd "$1" || exit 1
+	set -- -xdev
+	IFS=$nl
+	set -f
+	for dir in $out; do set -- "$@" -path "$(printf '%s' "$dir" | sed 's/[][*?\\]/\\&/g')" -prune -o; done
+	find . "$@" -type d -inum 256 ! -path . -print -quit
+)
+
 store_unfit() {
 	if ! has btrfs || ! gnu; then
 		echo "the command btrfs, or GNU's tar, find, sed or coreutils, is missing on this host: install btrfs-progs and them"
@@ -43,8 +54,8 @@ store_unfit() {
 		echo "$(dirname "$1") is on a file system that is mounted read-only"
 		return
 	fi
-	nested=$(list_tree "$1" "$(leave_out "$1")" detail | tr '\0' '\n' | sed -n 's/^d \([^ ]* \)\{6\}256 \.\(\/.*\)/\2/p' | sed -n 1p)
-	[ -z "$nested" ] || echo "$1 contains the subvolume $1$nested, which no snapshot of $1 holds: make it a directory, or move it out and link to it"
+	nested=$(nested_in "$1" "$(leave_out "$1")")
+	[ -z "$nested" ] || echo "$1 contains the subvolume $1/${nested#./}, which no snapshot of $1 holds: make it a directory, or move it out and link to it"
 }
 
 # A rebuilt tree shares its files' blocks: it costs metadata only.
@@ -103,8 +114,8 @@ store_take() {
 		tree=$(unit "$i") from=$(kept_tree "$work" "$i")
 		# A snapshot keeps inode numbers, so this is that directory.
 		[ "$(stat -c %i "$from" 2>/dev/null)" = "$(stat -c %i "$tree")" ] || die "$from is not what $tree was: is a directory above it a mount point?"
-		list_tree "$from" "$(leave_out "$tree")" >"$work/tree-$i.list" &&
-			list_tree "$from" "$(leave_out "$tree")" detail >"$work/tree-$i.seen" || die "cannot list $from into $work" "$(room_or_not)"
+		list_tree "$from" "$(leave_out "$tree")" detail >"$work/tree-$i.seen" && plain_list <"$work/tree-$i.seen" >"$work/tree-$i.list" ||
+			die "cannot list $from into $work" "$(room_or_not)"
 		i=$((i + 1))
 	done
 }
