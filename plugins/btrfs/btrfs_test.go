@@ -108,7 +108,7 @@ func TestWayBack(t *testing.T) {
 				t.Errorf("a repeated Create answers differently: %s, %s", h.Data, again.Data)
 			}
 			v := s.Verify(h)
-			if v.Digest == "" || v.Bytes == 0 || !strings.Contains(v.Detail, "1 read-only snapshots with the uuids") {
+			if v.Digest == "" || v.Bytes == 0 || !strings.Contains(v.Detail, "1 snapshots with the identity") {
 				t.Errorf("verification %+v", v)
 			}
 			s.Upgrade()
@@ -255,7 +255,7 @@ func TestDamage(t *testing.T) {
 	run(t, "btrfs", "subvolume", "delete", snap)
 	bad("is gone")
 	run(t, "btrfs", "subvolume", "snapshot", "-r", s.Root, snap)
-	bad("another subvolume")
+	bad("another snapshot")
 	if s.State() != upgraded {
 		t.Error("a refused restore changed the tree")
 	}
