@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale"},
 	{"controller/plan", "plugins/rpm"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/dnf", "plugins/zypper", "plugins/archive"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/dnf", "plugins/zypper", "plugins/apk", "plugins/archive"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/boxtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
