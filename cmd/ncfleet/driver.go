@@ -37,13 +37,14 @@ var builtins = []builtin{
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 }
 
-// surveyPackages is the package driver that a survey tries on a host whose
-// block names none: what package manager it has is not known yet.
-const surveyPackages = "apt"
-
-// packagesOf names the driver that reads a host's packages.
-func packagesOf(h *inventory.Host) string {
-	return plan.PackagesDriver(h, &plan.Facts{PackageManager: surveyPackages})
+// packagesOf names the drivers that may read a host's packages: the one that
+// its block names, else all built-in ones, of which the survey takes the one
+// for the package manager that it finds.
+func packagesOf(h *inventory.Host) []string {
+	if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+		return []string{name}
+	}
+	return builtinNames()[string(driver.KindPackages)]
 }
 
 func builtinNames() map[string][]string {
@@ -123,7 +124,9 @@ func usedDrivers(f *inventory.Fleet) []inventory.Driver {
 		add(d)
 	}
 	for i := range f.Hosts {
-		add(inventory.Driver{Kind: string(driver.KindPackages), Name: packagesOf(&f.Hosts[i])})
+		for _, name := range packagesOf(&f.Hosts[i]) {
+			add(inventory.Driver{Kind: string(driver.KindPackages), Name: name})
+		}
 		add(inventory.Driver{Kind: string(driver.KindSnapshot), Name: plan.SnapshotDriver(&f.Hosts[i])})
 	}
 	return list

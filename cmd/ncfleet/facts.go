@@ -90,6 +90,9 @@ func (a *app) driverSet() (*drivers.Set, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := tryConfig(context.Background(), s, used[i], config); err != nil {
+			return nil, err
+		}
 		if err := set.Add(s, config); err != nil {
 			return nil, err
 		}
@@ -165,11 +168,15 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		return r, nil
 	}
 	if s := w.rollout.System; w.wantsPackages() {
-		pm, err := w.set.PackageManager(packagesOf(h))
-		if err != nil {
-			return r, err
+		if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+			pm, err := w.set.PackageManager(name)
+			if err != nil {
+				return r, err
+			}
+			r.Packages = pm
+		} else {
+			r.PackagesFor = func(manager string) (survey.Packages, error) { return w.set.PackageManager(manager) }
 		}
-		r.Packages = pm
 		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades}
 	}
 	if w.rollout.Core.To != "" {
@@ -268,7 +275,7 @@ func (w *world) compiled(ctx context.Context, facts map[string]plan.Facts) (map[
 		if len(selection.Changes) == 0 {
 			continue
 		}
-		pm, err := w.set.PackageManager(packagesOf(w.fleet.Host(name)))
+		pm, err := w.set.PackageManager(plan.PackagesDriver(w.fleet.Host(name), &f))
 		if err != nil {
 			return nil, err
 		}

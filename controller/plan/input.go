@@ -194,8 +194,12 @@ func SnapshotDriver(h *inventory.Host) string {
 }
 
 // PackagesDriver is the name of the driver of a host's packages: the one its
-// block names, else that of the package manager found, "" when none was.
+// block names, else that of the package manager found, "" when none was. yum is
+// served by the driver "dnf".
 func PackagesDriver(h *inventory.Host, f *Facts) string {
+	if h.Packages == "yum" {
+		return "dnf"
+	}
 	if h.Packages != "" {
 		return h.Packages
 	}
