@@ -176,6 +176,11 @@ type snapshots struct {
 
 func (s snapshots) Snapshotter(context.Context, string) (driver.Snapshotter, error) { return s, nil }
 
+// Info is asked by the executor before it restores.
+func (s snapshots) Info(context.Context) (driver.Info, error) {
+	return driver.Info{Name: "fake", Kind: driver.KindSnapshot}, nil
+}
+
 // call is one call of the driver, with the faults of drivers.
 func (s snapshots) call(ctx context.Context, op, key string, act func() error) error {
 	w := s.in.w
