@@ -67,7 +67,7 @@ func (w *work) units(ctx context.Context, l located) ([]Unit, error) {
 		before = append(before, Unit{ID: id})
 		replaced = replaced || !current[id] && n.State == Ready
 	}
-	if replaced {
+	if replaced && len(before) >= len(l.units) {
 		return before, nil
 	}
 	if len(l.units) == 0 {
