@@ -344,10 +344,10 @@ func (l *look) database() string {
 
 // The kinds of file system that no snapshot of a disk holds.
 var (
-	pseudo = setOf("proc sysfs cgroup cgroup2 devpts devtmpfs mqueue hugetlbfs debugfs tracefs securityfs pstore bpf configfs fusectl autofs binfmt_misc efivarfs nsfs rpc_pipefs")
-	memory = setOf("tmpfs ramfs")
-	remote = setOf("nfs nfs4 cifs smb3 smbfs ceph glusterfs fuse.glusterfs 9p virtiofs afs lustre beegfs ocfs2 gfs2 davfs fuse.sshfs fuse.s3fs fuse.rclone fuse.davfs")
-	layers = setOf("overlay aufs squashfs fuse.fuse-overlayfs")
+	pseudo   = setOf("proc sysfs cgroup cgroup2 devpts devtmpfs mqueue hugetlbfs debugfs tracefs securityfs pstore bpf configfs fusectl autofs binfmt_misc efivarfs nsfs rpc_pipefs")
+	volatile = setOf("tmpfs ramfs")
+	network  = setOf("nfs nfs4 cifs smb3 smbfs ceph glusterfs fuse.glusterfs 9p virtiofs afs lustre beegfs ocfs2 gfs2 davfs fuse.sshfs fuse.s3fs fuse.rclone fuse.davfs")
+	layers   = setOf("overlay aufs squashfs fuse.fuse-overlayfs")
 )
 
 func setOf(words string) map[string]bool {
@@ -362,9 +362,9 @@ func setOf(words string) map[string]bool {
 // a sentence.
 func (l *look) mounted(m mount) ([]Unit, string) {
 	switch {
-	case remote[m.kind], strings.HasPrefix(m.kind, "fuse.") && !layers[m.kind]:
+	case network[m.kind], strings.HasPrefix(m.kind, "fuse.") && !layers[m.kind]:
 		return nil, fmt.Sprintf("lies on a network or user-space file system (%s from %s at %s)", m.kind, m.source, m.point)
-	case memory[m.kind], pseudo[m.kind]:
+	case volatile[m.kind], pseudo[m.kind]:
 		return nil, fmt.Sprintf("lies in memory (%s at %s)", m.kind, m.point)
 	case layers[m.kind]:
 		return nil, fmt.Sprintf("lies on layers whose disks cannot be told (%s at %s)", m.kind, m.point)
