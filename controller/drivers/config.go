@@ -49,8 +49,8 @@ func CheckConfig(schema driver.Schema, block map[string]any) []Problem {
 			} else if _, why := convert(a, v); why != "" {
 				problems = append(problems, Problem{
 					Attribute: a.Name, Secret: a.Secret,
-					Summary:   fmt.Sprintf("wrong value for %q", a.Name),
-					Detail:    strings.TrimSpace(fmt.Sprintf("%s %s", why, a.Help)),
+					Summary: fmt.Sprintf("wrong value for %q", a.Name),
+					Detail:  strings.TrimSpace(fmt.Sprintf("%s %s", why, a.Help)),
 				})
 			}
 		}

@@ -247,6 +247,7 @@ func firstWords(why string) string {
 
 // explain turns go-plugin's words into place, cause and remedy.
 func (p *Process) explain(ctx context.Context, o Options, err error, words *said) error {
+	given := ctx.Err() // before the time that the next lines take
 	exit := p.gone()
 	if c := p.child.Load(); c != nil {
 		c.drain() // the end may be seen before the last words are read
@@ -254,8 +255,8 @@ func (p *Process) explain(ctx context.Context, o Options, err error, words *said
 	why, remedy := err.Error(), "check that it is a driver built for this version of ncfleet"
 	first := firstWords(why)
 	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, ctx.Err(), words.quote())
+	case given != nil:
+		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, given, words.quote())
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		remedy = "check the file and its permissions"
 	case strings.Contains(why, "incompatible API version"):
