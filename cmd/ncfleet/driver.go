@@ -14,8 +14,11 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/btrfs"
+	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zypper"
 )
 
 // builtin is a driver that ncfleet serves by starting itself.
@@ -27,15 +30,18 @@ type builtin struct {
 
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
+	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
+	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
 }
 
 // packagesOf names the drivers that may read a host's packages: the one that
 // its block names, else all built-in ones, of which the survey takes the one
 // for the package manager that it finds.
 func packagesOf(h *inventory.Host) []string {
-	if h.Packages != "" {
-		return []string{h.Packages}
+	if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+		return []string{name}
 	}
 	return builtinNames()[string(driver.KindPackages)]
 }

@@ -89,6 +89,9 @@ func (a *app) driverSet() (*drivers.Set, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := tryConfig(context.Background(), s, used[i], config); err != nil {
+			return nil, err
+		}
 		if err := set.Add(s, config); err != nil {
 			return nil, err
 		}
@@ -173,8 +176,8 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		return r, nil
 	}
 	if s := w.rollout.System; w.wantsPackages() {
-		if h.Packages != "" {
-			pm, err := w.set.PackageManager(h.Packages)
+		if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+			pm, err := w.set.PackageManager(name)
 			if err != nil {
 				return r, err
 			}

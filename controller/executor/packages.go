@@ -29,7 +29,7 @@ func (w *work) packages(ctx context.Context) Outcome {
 	state, err := w.runAgain(ctx, w.id(), c)
 	o := w.scriptOutcome(state, err)
 	if o.Status == Failed && state.Phase == driver.RunExited && len(nextcloud.ParseReport(state.Stdout).Errors) == 0 {
-		if why := packagesWhy(string(state.Stderr) + "\n" + string(state.Stdout)); why != "" {
+		if why := packagesWhy(string(state.Stdout) + "\n" + string(state.Stderr)); why != "" {
 			o.Detail = why
 		}
 	}
@@ -158,8 +158,12 @@ const (
 // last lines of their output, which follow from these, say much less.
 var complaints = []complaint{
 	{regexp.MustCompile(`(?m)^E: Could not get lock .*held by process (\d+ \([^)\n]*\))`), fmt.Sprintf(stillLocked, "process %s")},
+	// While it waits apt names the holder, at the end of its patience no more.
+	{regexp.MustCompile(`(?s).*held by process (\d+ \([^)\n]*\)).*E: Unable to (?:acquire|lock) `), fmt.Sprintf(stillLocked, "process %s")},
 	{regexp.MustCompile(`frontend lock was locked by another process with pid (\d+)`), fmt.Sprintf(stillLocked, "process %s")},
 	{regexp.MustCompile(`System management is locked by the application with pid (\d+ \([^)\n]*\))`), fmt.Sprintf(stillLocked, "process %s")},
+	{regexp.MustCompile(`RPMDB already locked by (\d+)`), fmt.Sprintf(stillLocked, "process %s")},
+	{regexp.MustCompile(`(can't create transaction lock on \S+)`), fmt.Sprintf(stillLocked, "another process (%s)")},
 	{regexp.MustCompile(`(?m)^ERROR: Unable to lock database: (.*)$`), fmt.Sprintf(stillLocked, "another process (%s)")},
 	{regexp.MustCompile(`(?m)^E: Version '([^'\n]*)' for '([^'\n]*)' was not found`), fmt.Sprintf(notOffered, "version %s of %s")},
 	{regexp.MustCompile(`(?m)^E: Unable to locate package (\S+)`), fmt.Sprintf(notOffered, "%s")},

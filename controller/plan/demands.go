@@ -129,6 +129,11 @@ func (l *look) checkCoverage(packages bool) {
 			"see whether the driver starts: ncfleet driver list; then plan again"))
 		return
 	}
+	if others := len(l.facts.Instances) - 1; c.Whole && others > 0 {
+		l.block(problem("snapshot_too_wide", "a rollback would take other instances back too",
+			fmt.Sprintf("snapshot driver %q puts back whole machines or volumes, and host %s carries %d instances", SnapshotDriver(l.host), l.host.Name, others+1),
+			`use a driver that puts back one instance, such as snapshot = "archive", on hosts with several`))
+	}
 	for _, p := range subject.Places {
 		if captures(c, p) {
 			continue
@@ -147,6 +152,17 @@ func (l *look) checkCoverage(packages bool) {
 		case driver.PartData:
 		}
 	}
+}
+
+// checkShared refuses to put a whole machine back for one of several instances:
+// the others are open, and would lose what their users wrote meanwhile.
+func (l *look) checkShared() {
+	if len(l.host.Instances) < 2 || !captures(l.in.Coverage[l.ref.Name], driver.Place{Part: driver.PartSystem, Path: "/"}) {
+		return
+	}
+	l.block(problem("machine_shared", "a rollback would take other instances back too",
+		fmt.Sprintf("snapshot driver %q puts the whole of host %s back, which carries %d instances; the others stay open while this one is upgraded", SnapshotDriver(l.host), l.host.Name, len(l.host.Instances)),
+		"use a snapshot driver of single instances for this host, such as \"archive\""))
 }
 
 func systemHole(snapshot string) Problem {

@@ -50,7 +50,8 @@ type PackageFacts struct {
 // Selection is the exact set of changes a plan decided on.
 type Selection struct {
 	Changes []PackageChange
-	// LockWait limits how long a command waits for another package process.
+	// LockWait limits how long a command waits for another package process; 0
+	// leaves it to the driver's own configuration, which has a limit too.
 	LockWait time.Duration
 }
 

@@ -15,6 +15,7 @@ named() {
 	group=$(sed -n 's/^0:://p; s/^[0-9]*:name=[a-z]*://p' "$S/proc/$1/cgroup" 2>/dev/null | grep -v '^/$' | head -n 1)
 	case $group in
 	*/ncfleet-*) return 0 ;;
+	/init.scope) echo systemd-manager ;; # as needrestart says
 	/user.slice/*) echo "session of $(stat -c %U "$S/proc/$1" 2>/dev/null)" ;;
 	*.service) echo "${group##*/}" ;;
 	*.service/*)
@@ -57,9 +58,10 @@ spared() {
 	case $1 in
 	"session of "*) echo "it is a login of a person" ;;
 	user@*.service | user-runtime-dir@*.service) echo "it is a login of a person" ;;
-	dbus.service | dbus-broker.service | dbus | polkit.service | systemd-*.service | elogind) echo "the running system hangs on it" ;;
+	dbus.service | dbus-broker.service | dbus | polkit.service | systemd-*.service | systemd-manager | elogind) echo "the running system hangs on it" ;;
 	getty@*.service | serial-getty@*.service | console-getty.service | *dm.service | display-manager.service) echo "it is a console" ;;
-	NetworkManager.service | networking.service | networking | wpa_supplicant* | wicked*.service | netplan* | ifup@* | dhcpcd* | openvpn* | wg-quick@* | strongswan* | tailscaled*) echo "the way to the host may hang on it" ;;
+	NetworkManager.service | networking.service | networking | wpa_supplicant* | wicked*.service | netplan* | ifup@* | dhcpcd* | openvpn* | wg-quick@* | strongswan* | tailscaled* | firewalld.service | nftables.service | ufw.service) echo "the way to the host may hang on it" ;;
+	iscsi* | open-iscsi* | multipathd* | zfs-* | lvm2-* | ceph* | glusterd* | rpc* | nfs*) echo "file systems may hang on it" ;;
 	docker.service | docker | containerd.service | containerd | crio.service | libvirtd.service | pve*.service) echo "containers or guests hang on it" ;;
 	ssh.service | sshd.service | sshd | ssh@*.service | sshd@*.service)
 		case $1 in *@*) echo "it is a login of a person" ;; esac
@@ -68,6 +70,12 @@ spared() {
 		;;
 	/* | "") echo "it belongs to no service" ;;
 	esac
+	if [ -d "$S/run/systemd/system" ]; then
+		case $(systemctl show -p LoadState -p RefuseManualStart -p RefuseManualStop "$1" 2>/dev/null) in
+		*LoadState=not-found*) echo "systemd has no such unit any more" ;;
+		*RefuseManualSt*=yes*) echo "systemd lets nobody restart it by hand" ;;
+		esac
+	fi
 }
 
 again() {
@@ -77,8 +85,10 @@ again() {
 		$limit systemctl restart "$1" </dev/null
 	elif command -v rc-service >/dev/null 2>&1; then
 		rc-service "$1" restart </dev/null
+	elif command -v service >/dev/null 2>&1; then
+		service "$1" restart </dev/null
 	else
-		echo "there is neither systemd nor OpenRC" >&2
+		echo "there is nothing to restart services with: systemctl, rc-service, service" >&2
 		return 1
 	fi
 }

@@ -87,6 +87,9 @@ func populated(t *testing.T) *box {
 	b.process("34", "0::/user.slice/user-0.slice/session-1.scope", "/usr/bin/bash", gone)
 	b.process("35", "0::/", "/usr/bin/tool (deleted)", gone)
 	b.process("36", "0::/system.slice/containerd.service/kubepods/x", "/usr/bin/shim", gone)
+	b.process("37", "0::/init.scope", "/usr/lib/systemd/systemd", gone)
+	b.process("38", "0::/system.slice/auditd.service", "/usr/sbin/auditd", gone)
+	b.process("39", "0::/system.slice/gone.service", "/usr/sbin/gone", gone)
 	// Not stale: deleted data, deleted files of the program's own making, a
 	// container, the controller's run, and a service with everything in place.
 	b.process("40", "0::/system.slice/a.service", "/usr/bin/a", "7f01 r--p 00000000 fe:01 2 /usr/share/x (deleted)\n7f02 rw-s 0 00:01 3 /dev/zero (deleted)\n7f03 r-xp 0 00:01 3 /memfd:jit (deleted)\n")
@@ -96,6 +99,12 @@ func populated(t *testing.T) *box {
 	b.process("43", "0::/system.slice/cron.service", "/usr/sbin/cron", "")
 	b.put(filepath.Join(b.root, "run/systemd/system/.keep"), "")
 	return b
+}
+
+// systemctl is a stand-in that restarts with a shell line; auditd is as on
+// Enterprise Linux, and one unit is gone.
+func systemctl(restart string) string {
+	return "#!/bin/sh\ncase $1 in restart) " + restart + " ;; show) case $* in *auditd.service) echo RefuseManualStop=yes ;; *gone.service) echo LoadState=not-found ;; esac ;; esac\n"
 }
 
 func owner(t *testing.T) string {
@@ -109,7 +118,7 @@ func owner(t *testing.T) string {
 
 func TestProbe(t *testing.T) {
 	names, problem := Read(populated(t).run(Probe()))
-	want := "/usr/bin/tool containerd.service dbus.service mariadb.service nginx.service php-fpm82 postgresql@15-main.service session of " + owner(t)
+	want := "/usr/bin/tool auditd.service containerd.service dbus.service gone.service mariadb.service nginx.service php-fpm82 postgresql@15-main.service session of " + owner(t) + " systemd-manager"
 	if got := strings.Join(names, " "); got != want || problem != "" {
 		t.Errorf("got  %s\nwant %s\nproblem %q", got, want, problem)
 	}
@@ -142,7 +151,7 @@ func TestListed(t *testing.T) {
 
 func TestRestarted(t *testing.T) {
 	b := populated(t)
-	b.put(filepath.Join(b.bin, "systemctl"), "#!/bin/sh\necho \"$2\" >>"+b.root+"/called\n")
+	b.put(filepath.Join(b.bin, "systemctl"), systemctl("echo \"$2\" >>"+b.root+"/called"))
 	r := b.run(Restart.After())
 	called, err := os.ReadFile(filepath.Join(b.root, "called"))
 	if want := "mariadb.service\npostgresql@15-main.service\nnginx.service\nphp-fpm82\n"; err != nil || string(called) != want {
@@ -152,7 +161,8 @@ func TestRestarted(t *testing.T) {
 	for _, want := range []string{
 		"ncfleet: note restarted, since they ran old code: mariadb.service, postgresql@15-main.service, nginx.service, php-fpm82\n",
 		"dbus.service (the running system hangs on it)", "containerd.service (containers or guests hang on it)",
-		"/usr/bin/tool (it belongs to no service)", "session of " + owner(t) + " (it is a login of a person)",
+		"/usr/bin/tool (it belongs to no service)", "systemd-manager (the running system hangs on it)",
+		"auditd.service (systemd lets nobody restart it by hand)", "gone.service (systemd has no such unit any more)", "session of " + owner(t) + " (it is a login of a person)",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in %s", want, out)
@@ -165,7 +175,7 @@ func TestRestarted(t *testing.T) {
 
 func TestRestartFails(t *testing.T) {
 	b := populated(t)
-	b.put(filepath.Join(b.bin, "systemctl"), "#!/bin/sh\ntest \"$2\" != mariadb.service\n")
+	b.put(filepath.Join(b.bin, "systemctl"), systemctl("test \"$2\" != mariadb.service"))
 	r := b.run(Restart.After())
 	if out := string(r.Stdout); r.Exit != 1 || !strings.Contains(out, "ncfleet: error services that did not restart after the update: mariadb.service;") || !strings.Contains(out, "old code: postgresql@15-main.service, nginx") {
 		t.Errorf("exit %d: %s%s", r.Exit, out, r.Stderr)
@@ -179,10 +189,29 @@ func TestRestartSparesBrokenSSHD(t *testing.T) {
 		b.process("20", "0::/system.slice/ssh.service", "/usr/sbin/sshd", gone)
 		b.put(filepath.Join(b.root, "run/systemd/system/.keep"), "")
 		b.put(filepath.Join(b.bin, "sshd"), "#!/bin/sh\n"+test+"\n")
-		b.put(filepath.Join(b.bin, "systemctl"), "#!/bin/sh\nexit 0\n")
+		b.put(filepath.Join(b.bin, "systemctl"), systemctl("exit 0"))
 		if r := b.run(Restart.After()); r.Exit != 0 || !strings.Contains(string(r.Stdout), want) {
 			t.Errorf("sshd -t: %s: exit %d, %s", test, r.Exit, r.Stdout)
 		}
+	}
+}
+
+// TestNeedrestart reads what needrestart 3.6 said on a Debian 12 whose libc and
+// libssl had been replaced; it is asked to list, never to restart.
+func TestNeedrestart(t *testing.T) {
+	b := newBox(t)
+	recorded, err := filepath.Abs("testdata/needrestart.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put(filepath.Join(b.bin, "needrestart"), "#!/bin/sh\necho \"$*\" >"+b.root+"/asked\nexec cat "+recorded+"\n")
+	names, problem := Read(run1(t, Probe(), "PATH="+b.bin+":"+os.Getenv("PATH")))
+	want := "cron.service dbus.service mariadb.service nginx.service php8.2-fpm.service ssh.service systemd-journald.service systemd-logind.service systemd-manager"
+	if got := strings.Join(names, " "); got != want || problem != "" {
+		t.Errorf("got  %s\nwant %s\nproblem %q", got, want, problem)
+	}
+	if asked, err := os.ReadFile(filepath.Join(b.root, "asked")); err != nil || string(asked) != "-b -l -r l\n" {
+		t.Errorf("needrestart was called with %q (%v)", asked, err)
 	}
 }
 

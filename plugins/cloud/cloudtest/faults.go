@@ -1,12 +1,11 @@
 package cloudtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
@@ -59,13 +58,6 @@ type suite struct {
 	Target
 	n    int // keys used
 	rows []row
-}
-
-type row struct {
-	phase      phase
-	call, what string
-	fault      Fault
-	runs       int
 }
 
 // Run injects each fault at the first and the last call of each route of
@@ -191,9 +183,9 @@ func (s *suite) life(t *testing.T, in phase, decide func(int, Call) Fault, calls
 				boots = s.Boots(t)
 			}
 		}
-		said := s.perform(t, d, p, key, &h)
+		said := s.perform(t, &d, p, key, &h)
 		if p == in {
-			told = fmt.Sprintf("%s, %d calls", said, len(s.Proxy.Calls()))
+			told = said
 		}
 		if calls != nil {
 			calls(p, s.Proxy.Calls())
@@ -204,21 +196,28 @@ func (s *suite) life(t *testing.T, in phase, decide func(int, Call) Fault, calls
 	return told
 }
 
-// perform does one phase, again while it fails as Retryable.
-func (s *suite) perform(t *testing.T, d driver.Snapshotter, p phase, key string, h *driver.Handle) string {
+// perform does one phase, again while it fails as Retryable, and by another
+// driver when it was killed.
+func (s *suite) perform(t *testing.T, d *driver.Snapshotter, p phase, key string, h *driver.Handle) string {
 	t.Helper()
+	told := "absorbed"
 	for try := 1; ; try++ {
-		ctx, stop := contextFor(t, s.Limit)
-		err := s.call(ctx, t, d, p, key, h)
+		ctx, stop := context.WithTimeout(t.Context(), s.Limit)
+		killed := false
+		s.Proxy.onKill(func() { killed = true; stop() })
+		err := s.call(ctx, t, *d, p, key, h)
 		stop()
-		if err == nil {
-			if try == 1 {
-				return "absorbed"
-			}
-			return fmt.Sprintf("retryable, done at try %d", try)
-		}
-		if driver.ClassOf(err) != driver.Retryable || try == tries {
+		s.Proxy.onKill(nil)
+		switch {
+		case err == nil:
+			return told
+		case try == tries, driver.ClassOf(err) != driver.Retryable && !killed:
 			t.Fatalf("%s of %s, try %d: class %s: %v", p, key, try, driver.ClassOf(err), err)
+		case killed:
+			*d = s.open(t)
+			told = "done by the next driver"
+		default:
+			told = fmt.Sprintf("retryable, done at try %d", try+1)
 		}
 	}
 }
@@ -312,7 +311,7 @@ func (s *suite) limited(t *testing.T) {
 	d, key := s.open(t), s.key()
 	for _, status := range []int{429, 503} {
 		s.Proxy.Always("1", func(c Call) int { return status })
-		ctx, stop := contextFor(t, 3*time.Second)
+		ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
 		_, err := d.Create(ctx, driver.SnapshotRequest{Key: key, Subject: s.Subject}, s.Runner)
 		stop()
 		calls := len(s.Proxy.Calls())
@@ -345,10 +344,11 @@ func (s *suite) quota(t *testing.T) {
 	_, err := d.Create(t.Context(), r, s.Runner)
 	calls := len(s.Proxy.Calls())
 	lift()
+	t.Log(err)
 	if driver.ClassOf(err) != driver.Quota {
 		t.Errorf("Create beyond the provider's limit: class %s, want quota: %v", driver.ClassOf(err), err)
 	}
-	s.note(row{phase: "create", call: "all", fault: "quota exceeded", what: fmt.Sprintf("class %s, %d calls: %v", driver.ClassOf(err), calls, err)})
+	s.note(row{phase: "create", call: "all", fault: "quota exceeded", what: fmt.Sprintf("class %s, %d calls", driver.ClassOf(err), calls)})
 	h, err := d.Create(t.Context(), r, s.Runner)
 	if err != nil {
 		t.Fatalf("Create once the limit is lifted: %v", err)
@@ -371,29 +371,4 @@ func (s *suite) gone(t *testing.T) {
 		t.Errorf("Cover of a machine that is not there: class %s, want not_found with its name: %v", driver.ClassOf(err), err)
 	}
 	s.note(row{phase: "cover", call: "machine", fault: "404", what: "class " + string(driver.ClassOf(err))})
-}
-
-// note adds a row, joined with a like one.
-func (s *suite) note(r row) {
-	r.runs = 1
-	i := slices.IndexFunc(s.rows, func(o row) bool {
-		return o.phase == r.phase && o.call == r.call && o.fault == r.fault && o.what == r.what
-	})
-	if i >= 0 {
-		s.rows[i].runs++
-		return
-	}
-	s.rows = append(s.rows, r)
-}
-
-func (s *suite) print(t *testing.T) {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "phase\tcall\tfault\twhat happened")
-	for _, r := range s.rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.phase, r.call, r.fault, r.what)
-	}
-	_ = w.Flush()
-	fmt.Fprintf(&b, "%d injections", len(s.rows))
-	t.Log("\n" + b.String())
 }
