@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +35,18 @@ func python(t *testing.T) (path, why string) {
 		why = path + ": " + lines[len(lines)-1]
 	}
 	return "", why + " (NCFLEET_TEST_PYTHON may name one with grpcio and grpcio-tools)"
+}
+
+// declare adds blocks of drivers that keep their snapshots below a folder.
+func (f *fleet) declare(kept string, names ...string) {
+	f.Helper()
+	text, err := os.ReadFile(f.file)
+	for _, name := range slices.Compact(names) {
+		text = fmt.Appendf(text, "\ndriver \"snapshot\" %q {\n  directory = %q\n}\n", name, filepath.Join(kept, name))
+	}
+	if err = errors.Join(err, os.WriteFile(f.file, text, 0o644)); err != nil {
+		f.Fatal(err)
+	}
 }
 
 // TestOwnDriversInARollout does what the README tells a newcomer: the example
@@ -77,17 +91,7 @@ func TestOwnDriversInARollout(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.edit(f.file, `"archive"`, fmt.Sprintf(`each.key == "cloud-01" ? "copy" : %q`, second))
-	var blocks strings.Builder
-	for _, name := range []string{"copy", "pycopy"}[:1+len(second)/len("pycopy")] {
-		fmt.Fprintf(&blocks, "\ndriver \"snapshot\" %q {\n  directory = %q\n}\n", name, filepath.Join(dir, "kept", name))
-	}
-	text, err := os.ReadFile(f.file)
-	if err == nil {
-		err = os.WriteFile(f.file, append(text, blocks.String()...), 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.declare(filepath.Join(dir, "kept"), "copy", second)
 	run := func(code int, args []string, says ...string) {
 		t.Helper()
 		c := exec.Command("ncfleet", append([]string{"-i", f.file}, args...)...)
