@@ -35,9 +35,6 @@ var deeds = map[string]func(m *misfit, ctx context.Context, s driver.Subject, ru
 		}
 		return "", nil
 	},
-	"answer of 1 GiB": func(*misfit, context.Context, driver.Subject, driver.Runner) (string, error) {
-		return strings.Repeat("x", 1<<30), nil
-	},
 	"answer of 100 MB": func(*misfit, context.Context, driver.Subject, driver.Runner) (string, error) {
 		return strings.Repeat("x", 100<<20), nil
 	},

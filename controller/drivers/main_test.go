@@ -24,7 +24,7 @@ import (
 )
 
 // patience is the limit of everything that ought to happen at once.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // The test binary plays every part: the tests, the drivers and the controller
 // that gets killed.
