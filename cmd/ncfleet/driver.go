@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -103,7 +102,7 @@ func driverCommand(a *app) *cobra.Command {
 			return fmt.Errorf("cannot serve driver %q: it is not built in", args[0])
 		}},
 		&cobra.Command{Use: "list", Short: "the drivers that the inventory uses, and where they come from", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return a.listDrivers() }},
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.listDrivers(cmd.Context()) }},
 		&cobra.Command{Use: "lock", Short: "accept the drivers as they are now: write their checksums to ncfleet.lock", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.lockDrivers(cmd) }},
 		&cobra.Command{Use: "verify", Short: "check the drivers against ncfleet.lock", Args: cobra.NoArgs,
@@ -155,23 +154,6 @@ func (a *app) sources(l *drivers.Launcher) ([]drivers.Source, []inventory.Driver
 		found = append(found, s)
 	}
 	return found, used, nil
-}
-
-func (a *app) listDrivers() error {
-	sources, _, err := a.sources(drivers.NewLauncher(drivers.Options{}))
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "KIND\tNAME\tFROM")
-	for _, s := range sources {
-		from := s.Path
-		if s.Builtin {
-			from = "built in"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Kind, s.Name, from)
-	}
-	return w.Flush()
 }
 
 func (a *app) lockDrivers(cmd *cobra.Command) error {

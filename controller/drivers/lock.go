@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -208,7 +209,7 @@ func (l Lock) Pin(src Source) (Source, error) {
 	want, ok := d.SHA256[Platform()]
 	if !ok {
 		return src, fmt.Errorf("cannot use %s: %s lists version %s for %s only and not for %s; if you trust %s, %s",
-			src, file, d.Version, platforms(d), Platform(), src.Path, remedy)
+			src, file, d.Version, orNone(d.Platforms()), Platform(), src.Path, remedy)
 	}
 	sum, err := FileSHA256(src.Path)
 	if err != nil {
@@ -222,14 +223,8 @@ func (l Lock) Pin(src Source) (Source, error) {
 	return src, nil
 }
 
-func platforms(d Locked) string {
-	var out []string
-	for p := range d.SHA256 {
-		out = append(out, p)
-	}
-	slices.Sort(out)
-	return orNone(out)
-}
+// Platforms lists the platforms of which a file was accepted, sorted.
+func (d Locked) Platforms() []string { return slices.Sorted(maps.Keys(d.SHA256)) }
 
 // Identify starts an executable whatever its checksum, asks who it is, and
 // returns its source, pinned to the file as it is now. It is for trying a

@@ -6,8 +6,9 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 proto=${PROTO:-$here/../../plugins/rpc/driverv1/driver.proto}
 out=${1:-ncfleet-driver-pycopy}
+python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$here/__main__.py" "$here/ncfleet_driver.py" "$work"
-python3 -m grpc_tools.protoc -I "$(dirname "$proto")" --python_out="$work" --grpc_python_out="$work" "$proto"
-python3 -m zipapp "$work" -p "$(python3 -c 'import sys; print(sys.executable)')" -o "$out"
+"$python" -m grpc_tools.protoc -I "$(dirname "$proto")" --python_out="$work" --grpc_python_out="$work" "$proto"
+"$python" -m zipapp "$work" -p "$("$python" -c 'import sys; print(sys.executable)')" -o "$out"

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,6 +131,11 @@ type Process struct {
 // start; the process lives until Close, its own death or the end of this
 // process, however it ends.
 func Start(ctx context.Context, o Options) (*Process, error) {
+	return start(ctx, o, versions(nil))
+}
+
+// start is Start for a controller that speaks the protocol versions of the table.
+func start(ctx context.Context, o Options, table map[int]plugin.PluginSet) (*Process, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -140,7 +147,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	p := &Process{name: o.Name}
 	config := &plugin.ClientConfig{
 		HandshakeConfig:  handshake(),
-		VersionedPlugins: versions(nil),
+		VersionedPlugins: table,
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, sockets string) (goplugin.Runner, error) {
 			c, err := newChild(o, spec.Env, words)
 			if err == nil {
@@ -245,8 +252,24 @@ func firstWords(why string) string {
 	return strings.TrimSpace(first)
 }
 
+var pluginVersion = regexp.MustCompile(`Plugin version: (\d+)`)
+
+// incompatible says who of the two is too old.
+func incompatible(why string, own int) (what, remedy string) {
+	theirs := 0
+	if m := pluginVersion.FindStringSubmatch(why); m != nil {
+		theirs, _ = strconv.Atoi(m[1]) // digits; too many of them stay 0
+	}
+	what = fmt.Sprintf("it speaks version %d of the driver protocol and this ncfleet version %d", theirs, own)
+	if theirs > own {
+		return what, "install a newer ncfleet, or an older release of the driver"
+	}
+	return what, "install a newer release of the driver, or build it again with the source of this ncfleet"
+}
+
 // explain turns go-plugin's words into place, cause and remedy.
 func (p *Process) explain(ctx context.Context, o Options, err error, words *said) error {
+	given := ctx.Err() // before the time that the next lines take
 	exit := p.gone()
 	if c := p.child.Load(); c != nil {
 		c.drain() // the end may be seen before the last words are read
@@ -254,13 +277,12 @@ func (p *Process) explain(ctx context.Context, o Options, err error, words *said
 	why, remedy := err.Error(), "check that it is a driver built for this version of ncfleet"
 	first := firstWords(why)
 	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, ctx.Err(), words.quote())
+	case given != nil:
+		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, given, words.quote())
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		remedy = "check the file and its permissions"
 	case strings.Contains(why, "incompatible API version"):
-		why = fmt.Sprintf("it speaks another version of the driver protocol than %d", driver.ProtocolVersion)
-		remedy = "install a driver built for this version of ncfleet"
+		why, remedy = incompatible(why, driver.ProtocolVersion)
 	case first != "":
 		why = fmt.Sprintf("it does not speak the handshake of a driver but says %q", clip(first, 200))
 	case exit != "":
