@@ -17,7 +17,9 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/archive"
 	"github.com/ncfleet/ncfleet/plugins/btrfs"
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/lvm"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zfs"
 )
 
 // builtin is a driver that ncfleet serves by starting itself.
@@ -31,6 +33,8 @@ var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
+	{driver.KindSnapshot, "lvm", func() driver.Driver { return lvm.New() }},
+	{driver.KindSnapshot, "zfs", func() driver.Driver { return zfs.New() }},
 }
 
 // surveyPackages is the package driver that a survey tries on a host whose

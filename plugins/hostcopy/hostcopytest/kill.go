@@ -13,19 +13,24 @@ import (
 // Killer puts commands before the real ones that kill the whole script at the
 // nth call of any of them: before its effect when n is even, else after it.
 type Killer struct {
-	t   testing.TB
-	dir string
+	t    testing.TB
+	dir  string
+	path string // searched after dir
 }
 
-// NewKiller makes the commands; more names them beside the usual ones.
+// NewKiller makes the commands; more names them beside the usual ones. A path
+// stands for a program and for the directory that it needs in PATH.
 func NewKiller(t testing.TB, more ...string) *Killer {
 	t.Helper()
-	k := &Killer{t: t, dir: t.TempDir()}
+	k := &Killer{t: t, dir: t.TempDir(), path: os.Getenv("PATH")}
 	Open(t, k.dir)
 	for _, name := range append(more, "mv", "rm", "mkdir", "tar", "sync", "ln", "xargs", "chmod", "mariadb") {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
+		}
+		if strings.Contains(name, "/") && !strings.HasPrefix(k.path, filepath.Dir(name)+":") {
+			k.path = filepath.Dir(name) + ":" + k.path
 		}
 		script := fmt.Sprintf(`#!/bin/sh
 c=$(cat %[1]s/count); echo $((c + 1)) >%[1]s/count
@@ -36,7 +41,7 @@ e=$?
 [ "$c" = "$n" ] && kill -9 0
 exit $e
 `, k.dir, path)
-		if err := os.WriteFile(filepath.Join(k.dir, name), []byte(script), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(k.dir, filepath.Base(name)), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +60,7 @@ func (k *Killer) At(n int) Local {
 			k.t.Fatal(err)
 		}
 	}
-	return Local{Env: []string{"PATH=" + k.dir + ":" + os.Getenv("PATH")}}
+	return Local{Env: []string{"PATH=" + k.dir + ":" + k.path}}
 }
 
 // Struck says whether there was an nth call.
