@@ -15,7 +15,8 @@
 // # How a tree is put back
 //
 // The snapshot is mounted read-only, in a mount namespace that ends with the
-// call, and the tree is copied out and swapped in by rename. The driver refuses
+// call (scripts run by unshare -m sh, which sudo must allow), and the tree is
+// copied out and swapped in by rename. The driver refuses
 // to merge a snapshot (lvconvert --merge): a volume in use is only merged at
 // its next activation, so at the next boot, and everything else on it would go
 // back too, users' files included.

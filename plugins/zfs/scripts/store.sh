@@ -64,7 +64,8 @@ volume_same() {
 # volume_dir reads a snapshot below its dataset's mount point, wherever that is
 # now. Looking into the directory mounts it.
 volume_dir() {
-	point=$(findmnt -n -v -o TARGET -S "${1%@*}" | sed -n 1p)
+	# Bind mounts of its directories do not count.
+	point=$(findmnt -n -v -o FSROOT,TARGET -S "${1%@*}" | sed -n 's,^/  *,,p' | sed -n 1p)
 	dir=${point%/}/.zfs/snapshot/${1#*@}
 	if [ -z "$point" ] || ! [ -d "$dir/." ]; then
 		why="the snapshot $1 is not to be read at $dir: is its dataset mounted?"
