@@ -13,24 +13,20 @@ import (
 // Killer puts commands before the real ones that kill the whole script at the
 // nth call of any of them: before its effect when n is even, else after it.
 type Killer struct {
-	t    testing.TB
-	dir  string
-	path string // searched after dir
+	t   testing.TB
+	dir string
 }
 
-// NewKiller makes the commands; more names them beside the usual ones. A path
-// stands for a program and for the directory that it needs in PATH.
+// NewKiller makes the commands; more names them, or gives their paths,
+// beside the usual ones.
 func NewKiller(t testing.TB, more ...string) *Killer {
 	t.Helper()
-	k := &Killer{t: t, dir: t.TempDir(), path: os.Getenv("PATH")}
+	k := &Killer{t: t, dir: t.TempDir()}
 	Open(t, k.dir)
 	for _, name := range append(more, "mv", "rm", "mkdir", "tar", "sync", "ln", "xargs", "chmod", "mariadb") {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
-		}
-		if strings.Contains(name, "/") && !strings.HasPrefix(k.path, filepath.Dir(name)+":") {
-			k.path = filepath.Dir(name) + ":" + k.path
 		}
 		script := fmt.Sprintf(`#!/bin/sh
 c=$(cat %[1]s/count); echo $((c + 1)) >%[1]s/count
@@ -60,7 +56,7 @@ func (k *Killer) At(n int) Local {
 			k.t.Fatal(err)
 		}
 	}
-	return Local{Env: []string{"PATH=" + k.dir + ":" + k.path}}
+	return Local{Env: []string{"PATH=" + k.dir + ":" + os.Getenv("PATH")}}
 }
 
 // Struck says whether there was an nth call.

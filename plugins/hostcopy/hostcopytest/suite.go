@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -157,8 +156,13 @@ func (s *Site) KilledRestore(k *Killer) {
 
 // killedBy is the site's runner with the killer's commands before all others.
 func (s *Site) killedBy(k *Killer, n int) Local {
-	killing := s.Runner
-	killing.Env = append(slices.Clone(killing.Env), k.At(n).Env...)
+	killing := k.At(n)
+	for _, set := range s.Runner.Env {
+		if path, ok := strings.CutPrefix(set, "PATH="); ok {
+			set = "PATH=" + k.dir + ":" + path
+		}
+		killing.Env = append(killing.Env, set)
+	}
 	return killing
 }
 
