@@ -38,8 +38,8 @@ func BenchmarkBesideArchive(b *testing.B) {
 var benchSteps = []string{"prepare", "create", "verify", "restore", "delete"}
 
 func benchOne(b *testing.B, name string, d driver.Snapshotter, took map[string]time.Duration) {
-	s := hostcopytest.NewSite(b, hostcopytest.Options{Driver: d, Below: filepath.Join(disk(b, "2G"), "srv"),
-		Prepare: func(root string) { run(b, "btrfs", "subvolume", "create", root) }})
+	s := hostcopytest.NewSite(b, hostcopytest.Options{Driver: d, Below: filepath.Join(hostcopytest.BtrfsDisk(b, "2G"), "srv"),
+		Prepare: func(root string) { hostcopytest.Run(b, "btrfs", "subvolume", "create", root) }})
 	if name == "btrfs-subvolume" {
 		asSubvolume(b, s)
 	}
@@ -70,7 +70,7 @@ func benchOne(b *testing.B, name string, d driver.Snapshotter, took map[string]t
 		if step == "restore" {
 			s.Write("version.php", "spoiled")
 		}
-		run(b, "sync")
+		hostcopytest.Run(b, "sync")
 		start := time.Now()
 		s.Must(calls[step]())
 		took[name+" "+step] += time.Since(start)

@@ -89,8 +89,10 @@ volume_take() {
 	# Left by a call whose memory a power failure took.
 	volume_drop "$2"
 	mkdir -p "$folder" && chmod 700 "$folder" || die "cannot create $folder: no room, or read-only" 74
-	btrfs subvolume snapshot -r "$1" "$2" >"$scratch/err" 2>&1 && btrfs filesystem sync "$2" >"$scratch/err" 2>&1 ||
+	btrfs subvolume snapshot -r "$1" "$2" >"$scratch/err" 2>&1 && btrfs filesystem sync "$2" >"$scratch/err" 2>&1 || {
+		[ -d "$folder" ] || die "$folder was removed meanwhile, by a call that deleted another snapshot" 75
 		die "cannot snapshot the subvolume $1 to $2: $(tail -n 1 "$scratch/err")" "$(room_or_not)"
+	}
 	identify "$2"
 }
 

@@ -17,7 +17,8 @@ type Killer struct {
 	dir string
 }
 
-// NewKiller makes the commands; more names them beside the usual ones.
+// NewKiller makes the commands; more names them, or gives their paths,
+// beside the usual ones.
 func NewKiller(t testing.TB, more ...string) *Killer {
 	t.Helper()
 	k := &Killer{t: t, dir: t.TempDir()}
@@ -36,7 +37,7 @@ e=$?
 [ "$c" = "$n" ] && kill -9 0
 exit $e
 `, k.dir, path)
-		if err := os.WriteFile(filepath.Join(k.dir, name), []byte(script), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(k.dir, filepath.Base(name)), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
