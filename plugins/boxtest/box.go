@@ -33,6 +33,7 @@ type Box struct {
 }
 
 const (
+	needed          = 4 * time.Minute // by one test on a machine that is busy
 	commandTimeout  = 3 * time.Minute
 	downloadTimeout = 3 * time.Minute
 )
@@ -66,6 +67,9 @@ func New(t *testing.T, tool string, debs ...string) *Box {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("%s is not installed", name)
 		}
+	}
+	if end, ok := t.Deadline(); ok && time.Until(end) < needed {
+		t.Skipf("less than %s of the test run's time are left", needed)
 	}
 	b := &Box{t: t}
 	layer := layerOf(t, tool, debs)

@@ -245,7 +245,7 @@ func TestRealZypperUnreachableRepository(t *testing.T) {
 	b := populated(t)
 	b.Sh("rm " + boxtest.Path)
 	f := b.Facts(New(), driver.ProbeRequest{Refresh: true})
-	if len(f.Problems) == 0 || !strings.Contains(strings.Join(f.Problems, "\n"), "cannot be renewed (zypper refresh): ") || !strings.Contains(f.Problems[0], "lab") {
+	if len(f.Problems) == 0 || !strings.Contains(strings.Join(f.Problems, "\n"), "cannot be renewed (zypper refresh): ") || !strings.Contains(strings.Join(f.Problems, "\n"), "lab") {
 		t.Errorf("problems %q", f.Problems)
 	}
 }
