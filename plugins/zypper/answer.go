@@ -84,7 +84,11 @@ func (a *answer) end(path []string, kind, text string) {
 	case name == "stream" && len(path) == 1:
 		a.done = true
 	case name == "message" && kind == "message error" && text != "":
-		a.errors = append(a.errors, rpm.FirstLine([]byte(text), ""))
+		first, rest, _ := strings.Cut(text, "\n")
+		if strings.HasSuffix(first, ":") {
+			first += " " + rpm.FirstLine([]byte(rest), "no more is said")
+		}
+		a.errors = append(a.errors, first)
 	case name == "name" && parent == "lock" && text != "":
 		a.locks = append(a.locks, text)
 	case name == "description" && parent == "prompt":
