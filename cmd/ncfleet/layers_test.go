@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"controller/plan"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean",
-		"plugins/vsphere", "plugins/libvirt"},
+		"plugins/vsphere", "plugins/libvirt", "plugins/proxmox"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/cloud/cloudtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},

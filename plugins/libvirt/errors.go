@@ -60,6 +60,15 @@ func refuse(err error, format string, a ...any) error {
 	return e
 }
 
+// codeOf is the daemon's error code, ErrOk for any other error and for none.
+func codeOf(err error) libvirt.ErrorNumber {
+	var refusal libvirt.Error
+	if errors.As(err, &refusal) {
+		return libvirt.ErrorNumber(refusal.Code)
+	}
+	return libvirt.ErrOk
+}
+
 // broken reports whether the connection can no longer be trusted.
 func broken(err error) bool {
 	var refusal libvirt.Error

@@ -124,23 +124,33 @@ func (d domain) snaps(ctx context.Context) ([]cloud.Snap, error) {
 				State: cloud.Ready, Created: time.Unix(x.Created, 0)})
 		}
 	}
-	if len(found) > 0 && d.busy(ctx) {
-		for i := range found {
+	if len(found) == 0 {
+		return nil, nil
+	}
+	busy, err := d.busy(ctx)
+	for i := range found {
+		if busy {
 			found[i].State = cloud.Pending
 		}
 	}
-	return found, nil
+	return found, err
 }
 
-// busy reports whether an operation is at work on the domain. Hypervisors that
-// cannot tell have none.
-func (d domain) busy(ctx context.Context) bool {
+// busy reports whether an operation is at work on the domain. One that does not
+// run has none, and neither has one of a hypervisor that knows no operations.
+func (d domain) busy(ctx context.Context) (bool, error) {
 	kind, err := call(ctx, d.on, func(c *libvirt.Libvirt) (int32, error) {
 		kind, _, _, _, _, _, _, _, _, _, _, _, err := c.DomainGetJobInfo(d.ref)
+		if code := codeOf(err); code == libvirt.ErrNoSupport || code == libvirt.ErrOperationInvalid {
+			return int32(libvirt.DomainJobNone), nil
+		}
 		return kind, err
 	}, "ask what the domain %s does", d.ref.Name)
-	return err == nil && libvirt.DomainJobType(kind) != libvirt.DomainJobNone &&
-		libvirt.DomainJobType(kind) != libvirt.DomainJobCompleted && libvirt.DomainJobType(kind) != libvirt.DomainJobFailed
+	switch libvirt.DomainJobType(kind) {
+	case libvirt.DomainJobNone, libvirt.DomainJobCompleted, libvirt.DomainJobFailed, libvirt.DomainJobCancelled:
+		return false, err
+	}
+	return true, err
 }
 
 // Begin takes the snapshot. The daemon answers when it is done; a snapshot's

@@ -176,20 +176,23 @@ func toolsRun(vm *mo.VirtualMachine) bool {
 
 // settled waits until no other task is at work on the machine and reads it again.
 func (p *provider) settled(ctx context.Context, c *vim25.Client, vm *mo.VirtualMachine) (*mo.VirtualMachine, error) {
+	if len(vm.RecentTask) == 0 {
+		return vm, nil
+	}
+	var tasks []mo.Task
+	err := property.DefaultCollector(c).Retrieve(ctx, vm.RecentTask, []string{"info.state", "info.descriptionId"}, &tasks)
+	if missing(err) {
+		return nil, driver.Errorf(driver.Retryable, "the tasks of the virtual machine %s changed while they were read", vm.Name)
+	}
+	if err != nil {
+		return nil, refuse(err, "read the tasks of the virtual machine %s", vm.Name)
+	}
 	waited := false
-	for _, ref := range vm.RecentTask {
-		var t mo.Task
-		err := property.DefaultCollector(c).RetrieveOne(ctx, ref, []string{"info"}, &t)
-		if missing(err) {
-			continue
-		}
-		if err != nil {
-			return nil, refuse(err, "read the tasks of the virtual machine %s", vm.Name)
-		}
+	for _, t := range tasks {
 		if t.Info.State != types.TaskInfoStateRunning && t.Info.State != types.TaskInfoStateQueued {
 			continue
 		}
-		_ = object.NewTask(c, ref).Wait(ctx) // how it ended shows in what is read next
+		_ = object.NewTask(c, t.Self).Wait(ctx) // how it ended shows in what is read next
 		if ctx.Err() != nil {
 			return nil, driver.Errorf(driver.Retryable, "the virtual machine %s is busy: the task %s goes on", vm.Name, t.Info.DescriptionId)
 		}
