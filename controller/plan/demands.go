@@ -149,6 +149,17 @@ func (l *look) checkCoverage(packages bool) {
 	}
 }
 
+// checkShared refuses to put a whole machine back for one of several instances:
+// the others are open, and would lose what their users wrote meanwhile.
+func (l *look) checkShared() {
+	if len(l.host.Instances) < 2 || !captures(l.in.Coverage[l.ref.Name], driver.Place{Part: driver.PartSystem, Path: "/"}) {
+		return
+	}
+	l.block(problem("machine_shared", "a rollback would take other instances back too",
+		fmt.Sprintf("snapshot driver %q puts the whole of host %s back, which carries %d instances; the others stay open while this one is upgraded", SnapshotDriver(l.host), l.host.Name, len(l.host.Instances)),
+		"use a snapshot driver of single instances for this host, such as \"archive\""))
+}
+
 func systemHole(snapshot string) Problem {
 	return problem("system_not_captured", "updated packages cannot be taken back",
 		fmt.Sprintf("snapshot driver %q does not hold the operating system; after a failure packages are only brought to rest", snapshot),
