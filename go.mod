@@ -4,11 +4,8 @@ go 1.26.0
 
 require (
 	github.com/ProtonMail/go-crypto v1.5.2
-<<<<<<< HEAD
 	github.com/digitalocean/go-libvirt v0.0.0-20261013170128-efbbdf578ac8
-=======
 	github.com/digitalocean/godo v1.236.0
->>>>>>> h-cloud1
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/go-plugin v1.8.0
 	github.com/hashicorp/hcl/v2 v2.25.0

@@ -271,7 +271,7 @@ func (s *story) perform(t *testing.T, d driver.Snapshotter, phase, key string, h
 // busy machine, so that the everyday run has the telling ones.
 func TestFaults(t *testing.T) {
 	kinds := []fault{lost, busy}
-	if os.Getenv("NCFLEET_TEST_ALL") != "" {
+	if os.Getenv("NCFLEET_FAULTS") == "all" {
 		kinds = []fault{before, lost, cut, busy, slow}
 	}
 	d := newDaemon(t)

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -61,13 +60,7 @@ func front(t *testing.T, p *cloudtest.Proxy) *httptest.Server {
 	return s
 }
 
-// TestFaults spoils the calls of a snapshot's life. Every fault of every call
-// takes minutes on a busy machine, so that the everyday run has the telling ones.
 func TestFaults(t *testing.T) {
-	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Cut, cloudtest.Down}
-	if os.Getenv("NCFLEET_TEST_ALL") != "" {
-		kinds = cloudtest.Faults()
-	}
 	f := newFake(t, "qemu")
 	back := httptest.NewServer(f.server.Config.Handler)
 	t.Cleanup(back.Close)
@@ -80,7 +73,6 @@ func TestFaults(t *testing.T) {
 		State:  func(*testing.T) string { return f.State(guestID) },
 		Boots:  func(*testing.T) (n int) { f.Look(func() { n = f.Machines[guestID].Boots }); return n },
 		Kept:   f.kept,
-		Kinds:  kinds,
 		Quota: func(*testing.T) func() {
 			f.Look(func() { f.full = true })
 			return func() { f.Look(func() { f.full = false }) }

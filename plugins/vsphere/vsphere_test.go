@@ -209,7 +209,7 @@ func (c *center) boots(*testing.T) (n int) {
 func TestFaults(t *testing.T) {
 	c := newCenter(t)
 	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Cut, cloudtest.Down}
-	if os.Getenv("NCFLEET_TEST_ALL") != "" {
+	if os.Getenv("NCFLEET_FAULTS") == "all" {
 		kinds = cloudtest.Faults()
 	}
 	cloudtest.Run(t, cloudtest.Target{
