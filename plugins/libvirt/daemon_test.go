@@ -49,7 +49,7 @@ ip link set lo up
 exec libvirtd "$@"
 `
 
-func newDaemon(t *testing.T, settings ...string) *daemon {
+func newDaemon(t *testing.T, more ...string) *daemon {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("a libvirt daemon in namespaces of its own needs root")
@@ -65,12 +65,12 @@ func newDaemon(t *testing.T, settings ...string) *daemon {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "conf")
-	settings = append([]string{`unix_sock_dir = "` + dir + `"`, `auth_unix_rw = "none"`, `log_outputs = "3:stderr"`}, settings...)
+	settings := append([]string{`unix_sock_dir = "` + dir + `"`, `auth_unix_rw = "none"`, `log_outputs = "3:stderr"`}, more...)
 	if err := os.WriteFile(conf, []byte(strings.Join(settings, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"-f", conf}
-	if len(settings) > 3 {
+	if len(more) > 0 {
 		args = append(args, "--listen")
 	}
 	var out strings.Builder
