@@ -70,7 +70,7 @@ func (a *authority) sign(t *testing.T, c *x509.Certificate) (certificate, key st
 }
 
 func leaf(name string, use x509.ExtKeyUsage) *x509.Certificate {
-	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
+	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{use},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 }
 
