@@ -72,7 +72,7 @@ func refuse(err error, format string, a ...any) error {
 	case full:
 		return refused(driver.Quota, ": the cluster has no room to power the virtual machine on")
 	case soap.IsCertificateUntrusted(err):
-		return refused(driver.Permanent, ": set ca_file to the authority's certificate or thumbprint to that of the server")
+		return refused(driver.Permanent, ": set ca to the authority's certificate or thumbprint to that of the server")
 	case strings.Contains(err.Error(), "thumbprint does not match"):
 		return refused(driver.Permanent, ": somebody replaced the certificate: check it and set the new thumbprint")
 	case errors.As(err, &transport), errors.As(err, &network), errors.As(err, &cut), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
