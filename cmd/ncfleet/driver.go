@@ -15,8 +15,11 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/btrfs"
+	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zypper"
 )
 
 // builtin is a driver that ncfleet serves by starting itself.
@@ -28,16 +31,20 @@ type builtin struct {
 
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
+	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
+	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
 }
 
-// surveyPackages is the package driver that a survey tries on a host whose
-// block names none: what package manager it has is not known yet.
-const surveyPackages = "apt"
-
-// packagesOf names the driver that reads a host's packages.
-func packagesOf(h *inventory.Host) string {
-	return plan.PackagesDriver(h, &plan.Facts{PackageManager: surveyPackages})
+// packagesOf names the drivers that may read a host's packages: the one that
+// its block names, else all built-in ones, of which the survey takes the one
+// for the package manager that it finds.
+func packagesOf(h *inventory.Host) []string {
+	if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+		return []string{name}
+	}
+	return builtinNames()[string(driver.KindPackages)]
 }
 
 func builtinNames() map[string][]string {
@@ -82,7 +89,7 @@ func (a *app) lockPath() (string, error) {
 }
 
 func driverCommand(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "driver", Short: "list, pin and serve drivers"}
+	c := &cobra.Command{Use: "driver", Short: "list, pin, test and write drivers"}
 	c.AddCommand(
 		&cobra.Command{Use: "serve NAME", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 			for _, b := range builtins {
@@ -99,6 +106,7 @@ func driverCommand(a *app) *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.lockDrivers(cmd) }},
 		&cobra.Command{Use: "verify", Short: "check the drivers against ncfleet.lock", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyDrivers() }},
+		driverTestCommand(a), driverNewCommand(a),
 	)
 	return c
 }
@@ -117,7 +125,9 @@ func usedDrivers(f *inventory.Fleet) []inventory.Driver {
 		add(d)
 	}
 	for i := range f.Hosts {
-		add(inventory.Driver{Kind: string(driver.KindPackages), Name: packagesOf(&f.Hosts[i])})
+		for _, name := range packagesOf(&f.Hosts[i]) {
+			add(inventory.Driver{Kind: string(driver.KindPackages), Name: name})
+		}
 		add(inventory.Driver{Kind: string(driver.KindSnapshot), Name: plan.SnapshotDriver(&f.Hosts[i])})
 	}
 	return list

@@ -17,13 +17,13 @@ const module = "github.com/ncfleet/ncfleet/"
 // rows is the table of layers: an import goes to a lower row, never sideways
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
-	{"plugins/driver"},
-	{"inventory", "controller/nextcloud", "plugins/cloud"},
-	{"controller/plan"},
+	{"plugins/driver", "examples"},
+	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy"},
+	{"controller/plan", "inventory/importer", "plugins/rpm"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean",
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs",
 		"plugins/vsphere", "plugins/libvirt", "plugins/proxmox"},
-	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/cloud/cloudtest"},
+	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest", "plugins/boxtest", "plugins/hostcopy/hostcopytest", "plugins/rpm/rpmtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
 	{"cmd/ncfleet-lab/lab"},
@@ -34,18 +34,20 @@ var rows = [][]string{
 var within = map[string]string{"plugins/rpc": "plugins/rpc/driverv1"}
 
 // pure packages neither reach the outside nor read a clock.
-var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud"}
+var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm"}
 
 // only says which packages alone may import a library.
 var only = map[string][]string{
-	"github.com/hashicorp/hcl/":       {"inventory"},
-	"github.com/zclconf/go-cty/":      {"inventory"},
+	"github.com/hashicorp/hcl/":       {"inventory", "inventory/importer"},
+	"github.com/zclconf/go-cty/":      {"inventory", "inventory/importer"},
+	"go.yaml.in/yaml/":                {"inventory/importer"},
 	"github.com/hashicorp/go-plugin":  {"plugins/rpc", "controller/drivers"},
 	"google.golang.org/grpc":          {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
 	"google.golang.org/protobuf":      {"plugins/rpc", "plugins/rpc/driverv1"},
 	"golang.org/x/crypto/ssh":         {"controller/remote", "controller/sim"},
 	"modernc.org/sqlite":              {"controller/journal"},
 	"github.com/spf13/cobra":          {"cmd/*"},
+	"github.com/aws/":                 {"plugins/aws"},
 	"github.com/ProtonMail/go-crypto": {"controller/release"},
 	"github.com/vmware/govmomi":       {"plugins/vsphere"},
 	"github.com/digitalocean/":        {"plugins/libvirt", "plugins/digitalocean"},

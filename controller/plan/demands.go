@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
@@ -129,6 +130,11 @@ func (l *look) checkCoverage(packages bool) {
 			"see whether the driver starts: ncfleet driver list; then plan again"))
 		return
 	}
+	if others := len(l.facts.Instances) - 1; c.Whole && others > 0 {
+		l.block(problem("snapshot_too_wide", "a rollback would take other instances back too",
+			fmt.Sprintf("snapshot driver %q puts back whole machines or volumes, and host %s carries %d instances", SnapshotDriver(l.host), l.host.Name, others+1),
+			`use a driver that puts back one instance, such as snapshot = "archive", on hosts with several`))
+	}
 	for _, p := range subject.Places {
 		if captures(c, p) {
 			continue
@@ -152,7 +158,10 @@ func (l *look) checkCoverage(packages bool) {
 // checkShared refuses to put a whole machine back for one of several instances:
 // the others are open, and would lose what their users wrote meanwhile.
 func (l *look) checkShared() {
-	if len(l.host.Instances) < 2 || !captures(l.in.Coverage[l.ref.Name], driver.Place{Part: driver.PartSystem, Path: "/"}) {
+	whole := slices.ContainsFunc(l.in.Drivers, func(d DriverUse) bool {
+		return d.Kind == string(driver.KindSnapshot) && d.Name == SnapshotDriver(l.host) && d.Machine
+	})
+	if len(l.host.Instances) < 2 || !whole {
 		return
 	}
 	l.block(problem("machine_shared", "a rollback would take other instances back too",

@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"testing"
-
-	"github.com/ncfleet/ncfleet/plugins/driver"
-)
+import "testing"
 
 // TestSharedMachine: a snapshot of the whole machine is no way back for one of
 // several instances.
@@ -19,11 +15,7 @@ func TestSharedMachine(t *testing.T) {
 		for i := 1; i < c.instances; i++ {
 			h.Instances = append(h.Instances, h.Instances[0])
 		}
-		coverage := in.Coverage["cloud-01"]
-		if c.machine {
-			coverage.Captured = append(coverage.Captured, driver.Place{Part: driver.PartSystem, Path: "/"})
-		}
-		in.Coverage["cloud-01/main"] = coverage
+		in.Drivers[1].Machine = c.machine
 		l := &look{in: &in, host: h, ref: TargetRef{Name: "cloud-01/main", Host: "cloud-01", Instance: "main"}}
 		l.checkShared()
 		got := ""

@@ -1,5 +1,6 @@
 # Prints what no package tool tells, one "name value" per line: who holds a
-# lock, whether dpkg was interrupted, which kernels there are, a wanted reboot.
+# lock, whether dpkg was interrupted, which system and kernels there are, a
+# wanted reboot.
 # System paths are below $S: NCFLEET_SYSROOT, set on simulated hosts only.
 set -u
 LC_ALL=C
@@ -28,6 +29,7 @@ main() {
 	for file in "$S/run/reboot-required" "$S/var/run/reboot-required"; do
 		if [ -e "$file" ]; then echo "reboot ${file#"$S"}"; fi
 	done
+	sed -n 's/^ID=\(.*\)/system \1/p' "$S/etc/os-release" 2>/dev/null | tr -d "\"'"
 	echo "kernel $(uname -r)"
 	for file in "$S"/boot/vmlinuz-*; do
 		if [ -e "$file" ]; then echo "image ${file#"$S"/boot/vmlinuz-}"; fi

@@ -33,4 +33,5 @@ const (
 	maxOutput  = 256 << 20 // of one command's stdout, stderr or stdin through a Runner
 	pieceBytes = 64 << 10  // of one piece of them
 	bindTries  = 3         // broker streams offered before a driver is given up
+	maxStreams = 256       // commands of a driver that the Runner hears at once; more wait
 )

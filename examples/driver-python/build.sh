@@ -1,0 +1,13 @@
+#!/bin/sh
+# build.sh [FILE] makes one executable of the driver, so that ncfleet.lock pins
+# all of its own code. It needs grpcio and grpcio-tools, from PyPI; the driver
+# needs grpcio, and runs by the python3 that built it.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+proto=${PROTO:-$here/../../plugins/rpc/driverv1/driver.proto}
+out=${1:-ncfleet-driver-pycopy}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp "$here/__main__.py" "$here/ncfleet_driver.py" "$work"
+python3 -m grpc_tools.protoc -I "$(dirname "$proto")" --python_out="$work" --grpc_python_out="$work" "$proto"
+python3 -m zipapp "$work" -p "$(python3 -c 'import sys; print(sys.executable)')" -o "$out"
