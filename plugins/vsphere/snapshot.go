@@ -2,8 +2,6 @@ package vsphere
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
@@ -29,7 +27,11 @@ func (p *provider) Snaps(ctx context.Context, f cloud.Filter) ([]cloud.Snap, err
 		machines, err = everyMachine(ctx, c, vmProperties)
 	} else {
 		var vm *mo.VirtualMachine
-		if vm, err = p.find(ctx, c, f.Machine); err == nil {
+		vm, err = p.find(ctx, c, f.Machine)
+		if driver.ClassOf(err) == driver.NotFound {
+			return nil, nil // a snapshot is a part of its machine
+		}
+		if err == nil {
 			machines = []mo.VirtualMachine{*vm}
 		}
 	}
@@ -61,7 +63,7 @@ func snapsOf(vm *mo.VirtualMachine) (found []snap) {
 	var walk func(parent *types.ManagedObjectReference, tree []types.VirtualMachineSnapshotTree)
 	walk = func(parent *types.ManagedObjectReference, tree []types.VirtualMachineSnapshotTree) {
 		for _, t := range tree {
-			if tags, ours := readDescription(t.Description); ours {
+			if tags, ours := cloud.ReadText(t.Description); ours {
 				s := snap{ref: t.Snapshot, Snap: cloud.Snap{
 					ID: t.Snapshot.Value, Unit: wholeUnit, Key: tags.Key, Machine: vm.Config.InstanceUuid, Host: tags.Host,
 					State: cloud.Ready, Created: t.CreateTime,
@@ -106,26 +108,6 @@ func reachable(l *types.VirtualMachineFileLayoutEx, ref types.ManagedObjectRefer
 	return true
 }
 
-// description carries the tags, one a line after a line for people.
-func description(t cloud.Tags) string {
-	lines := []string{"Taken by ncfleet before an upgrade; ncfleet deletes it."}
-	for name, value := range t.Map() {
-		lines = append(lines, name+": "+value)
-	}
-	slices.Sort(lines[1:])
-	return strings.Join(lines, "\n")
-}
-
-func readDescription(text string) (cloud.Tags, bool) {
-	m := map[string]string{}
-	for _, line := range strings.Split(text, "\n") {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
-			m[name] = value
-		}
-	}
-	return cloud.ReadTags(m)
-}
-
 // Begin takes the snapshot and waits for it. A call whose answer was lost may
 // have begun one already: it is waited for and returned.
 func (p *provider) Begin(ctx context.Context, m cloud.Machine, _ cloud.Unit, t cloud.Tags) (cloud.Snap, error) {
@@ -144,7 +126,7 @@ func (p *provider) Begin(ctx context.Context, m cloud.Machine, _ cloud.Unit, t c
 		return s.Snap, nil
 	}
 	quiesce := p.quiesce && toolsRun(vm)
-	task, err := object.NewVirtualMachine(c, vm.Self).CreateSnapshot(ctx, t.Name(), description(t), false, quiesce)
+	task, err := object.NewVirtualMachine(c, vm.Self).CreateSnapshot(ctx, t.Name(), t.Text(), false, quiesce)
 	if err == nil {
 		err = task.Wait(ctx)
 	}

@@ -76,6 +76,9 @@ func TestDeleteKeepsChildren(t *testing.T) {
 	if err := p.Delete(t.Context(), cloud.Snap{ID: mine, Machine: m.ID, Key: "r/1"}); err != nil {
 		t.Fatal(err)
 	}
+	if gone, err := p.Snaps(t.Context(), cloud.Filter{Machine: "00000000-0000-0000-0000-000000000000"}); err != nil || len(gone) != 0 {
+		t.Errorf("Snaps of a machine that is gone: %+v, %v; want none", gone, err)
+	}
 	if n := strings.Count(fmt.Sprint(c.names()), "mine"); n != 1 {
 		t.Error("Delete removed a snapshot that does not bear the marks")
 	}

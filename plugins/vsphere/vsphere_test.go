@@ -215,7 +215,7 @@ func (c *center) boots(*testing.T) (n int) {
 // takes minutes, so that the everyday run has the telling ones.
 func TestFaults(t *testing.T) {
 	c := newCenter(t)
-	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Cut, cloudtest.Down}
+	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Down, cloudtest.Killed}
 	if os.Getenv("NCFLEET_FAULTS") == "all" {
 		kinds = cloudtest.Faults()
 	}
