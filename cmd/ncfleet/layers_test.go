@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy"},
 	{"controller/plan", "inventory/importer", "plugins/rpm"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs",
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs", "plugins/apk",
 		"plugins/vsphere", "plugins/libvirt", "plugins/proxmox"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest", "plugins/boxtest", "plugins/hostcopy/hostcopytest", "plugins/rpm/rpmtest"},
 	{"controller/sim"},

@@ -143,15 +143,13 @@ func (b *Box) Serve() {
 	b.Sh("n=0; until curl -sf -o /dev/null http://127.0.0.1:8080/; do sleep 0.1; n=$((n+1)); [ $n -lt 300 ]; done")
 }
 
-// layerOf unpacks the Debian packages of a tool that the machine lacks, once;
-// "" when it is installed.
+// layerOf finds or makes the folder with a tool that the machine lacks; "" when
+// it is installed. Its Debian packages are unpacked once, into the user's cache
+// folder; a tool that is in no Debian package may be put there by hand.
 func layerOf(t *testing.T, tool string, debs []string) string {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err == nil {
 		return ""
-	}
-	if len(debs) == 0 {
-		t.Skipf("%s is not installed", tool)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -160,6 +158,9 @@ func layerOf(t *testing.T, tool string, debs []string) string {
 	dir := filepath.Join(cache, "ncfleet-test", tool)
 	if _, err := os.Stat(filepath.Join(dir, "layer")); err == nil {
 		return filepath.Join(dir, "layer")
+	}
+	if len(debs) == 0 {
+		t.Skipf("%s is not installed, nor in a folder %s/layer", tool, dir)
 	}
 	for _, name := range []string{"apt-get", "dpkg"} {
 		if _, err := exec.LookPath(name); err != nil {

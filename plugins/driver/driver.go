@@ -34,9 +34,10 @@ const (
 	// CapabilityMachine: Restore takes the whole machine back to the moment of
 	// the snapshot, whatever the subject's places are, and restarts it. The
 	// Runner fails while the machine is away, and Restore returns when the
-	// provider says that it runs. The controller then waits for the host to
-	// answer, demands another boot id, and takes its lease there again: what it
-	// kept on the host is as old as the snapshot.
+	// provider says that it runs; repeated, it restarts the machine again. The
+	// controller then waits for the host to answer, demands another boot id, and
+	// takes its lease there again: what it kept on the host is as old as the
+	// snapshot. No plan uses it for one of several instances of a host.
 	CapabilityMachine = "machine"
 )
 
