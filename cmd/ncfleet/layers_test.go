@@ -37,19 +37,19 @@ var pure = []string{"controller/plan", "controller/rollout", "controller/nextclo
 
 // only says which packages alone may import a library.
 var only = map[string][]string{
-	"github.com/hashicorp/hcl/":       {"inventory", "inventory/importer"},
-	"github.com/zclconf/go-cty/":      {"inventory", "inventory/importer"},
-	"go.yaml.in/yaml/":                {"inventory/importer"},
-	"github.com/hashicorp/go-plugin":  {"plugins/rpc", "controller/drivers"},
-	"google.golang.org/grpc":          {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
-	"google.golang.org/protobuf":      {"plugins/rpc", "plugins/rpc/driverv1"},
-	"golang.org/x/crypto/ssh":         {"controller/remote", "controller/sim"},
-	"modernc.org/sqlite":              {"controller/journal"},
-	"github.com/spf13/cobra":          {"cmd/*"},
-	"github.com/aws/":                 {"plugins/aws"},
-	"github.com/ProtonMail/go-crypto": {"controller/release"},
-	"github.com/vmware/govmomi":       {"plugins/vsphere"},
-	"github.com/digitalocean/":        {"plugins/libvirt", "plugins/digitalocean"},
+	"github.com/hashicorp/hcl/":          {"inventory", "inventory/importer"},
+	"github.com/zclconf/go-cty/":         {"inventory", "inventory/importer"},
+	"go.yaml.in/yaml/":                   {"inventory/importer"},
+	"github.com/hashicorp/go-plugin":     {"plugins/rpc", "controller/drivers"},
+	"google.golang.org/grpc":             {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
+	"google.golang.org/protobuf":         {"plugins/rpc", "plugins/rpc/driverv1"},
+	"golang.org/x/crypto/ssh":            {"controller/remote", "controller/sim"},
+	"modernc.org/sqlite":                 {"controller/journal"},
+	"github.com/spf13/cobra":             {"cmd/*"},
+	"github.com/aws/":                    {"plugins/aws"},
+	"github.com/ProtonMail/go-crypto":    {"controller/release"},
+	"github.com/vmware/govmomi":          {"plugins/vsphere"},
+	"github.com/digitalocean/go-libvirt": {"plugins/libvirt"},
 }
 
 var impureImports = []string{"os", "net", "math/rand", "math/rand/v2", "os/exec", "syscall", "io/ioutil", "path/filepath"}

@@ -49,7 +49,7 @@ ip link set lo up
 exec libvirtd "$@"
 `
 
-func newDaemon(t *testing.T, settings ...string) *daemon {
+func newDaemon(t *testing.T, more ...string) *daemon {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("a libvirt daemon in namespaces of its own needs root")
@@ -65,17 +65,21 @@ func newDaemon(t *testing.T, settings ...string) *daemon {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "conf")
-	settings = append([]string{`unix_sock_dir = "` + dir + `"`, `auth_unix_rw = "none"`, `log_outputs = "3:stderr"`}, settings...)
+	settings := append([]string{`unix_sock_dir = "` + dir + `"`, `auth_unix_rw = "none"`, `log_outputs = "3:stderr"`}, more...)
 	if err := os.WriteFile(conf, []byte(strings.Join(settings, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"-f", conf}
-	if len(settings) > 3 {
+	if len(more) > 0 {
 		args = append(args, "--listen")
 	}
-	var out strings.Builder
+	said, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = said.Close() }()
 	cmd := exec.Command("sh", append([]string{"-c", inside, "libvirtd"}, args...)...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr = said, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
 	if err := cmd.Start(); err != nil {
@@ -83,7 +87,7 @@ func newDaemon(t *testing.T, settings ...string) *daemon {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	d := &daemon{socket: filepath.Join(dir, "libvirt-sock"), pid: cmd.Process.Pid}
-	d.own = d.connect(t, &out)
+	d.own = d.connect(t, said.Name())
 	d.define(t, machineName, "")
 	if err := d.own.DomainCreate(d.domain); err != nil {
 		t.Fatal(err)
@@ -95,9 +99,9 @@ func newDaemon(t *testing.T, settings ...string) *daemon {
 }
 
 // connect waits for the daemon and keeps one connection until the test ends.
-func (d *daemon) connect(t *testing.T, out *strings.Builder) *libvirt.Libvirt {
+func (d *daemon) connect(t *testing.T, log string) *libvirt.Libvirt {
 	t.Helper()
-	end := time.Now().Add(time.Minute)
+	end := time.Now().Add(20 * time.Second)
 	for {
 		c := libvirt.NewWithDialer(dialers.NewLocal(dialers.WithSocket(d.socket)))
 		err := c.ConnectToURI(libvirt.TestDefault)
@@ -106,7 +110,8 @@ func (d *daemon) connect(t *testing.T, out *strings.Builder) *libvirt.Libvirt {
 			return c
 		}
 		if time.Now().After(end) {
-			t.Fatalf("the libvirt daemon does not answer: %v", err)
+			said, _ := os.ReadFile(log)
+			t.Fatalf("the libvirt daemon does not answer: %v\n%s", err, said)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

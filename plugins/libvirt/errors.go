@@ -1,19 +1,16 @@
 package libvirt
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/digitalocean/go-libvirt"
 
 	"github.com/ncfleet/ncfleet/plugins/cloud"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
-
-// retryAfter is when a busy domain is worth another look.
-const retryAfter = 10 * time.Second
 
 // codes says what an error code of libvirt means for the caller.
 var codes = map[libvirt.ErrorNumber]struct {
@@ -43,6 +40,10 @@ func refuse(err error, format string, a ...any) error {
 	if errors.As(err, &typed) {
 		return fmt.Errorf("cannot %s: %w", what, err)
 	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return driver.Errorf(driver.Permanent, "cannot %s: %v: set tls_ca to the authority that signed the hypervisor's certificate", what, err)
+	}
 	var refusal libvirt.Error
 	if !errors.As(err, &refusal) {
 		return cloud.Refusal(what, 0, 0, err) // the connection, or the end of ctx
@@ -53,11 +54,16 @@ func refuse(err error, format string, a ...any) error {
 	} else if strings.Contains(refusal.Message, "No space left on device") {
 		class, remedy = driver.Quota, ": free space where the disks lie"
 	}
-	e := driver.Errorf(class, "cannot %s: %s%s", what, refusal.Message, remedy)
-	if class == driver.Retryable {
-		e.After = retryAfter
+	return driver.Errorf(class, "cannot %s: %s%s", what, refusal.Message, remedy)
+}
+
+// codeOf is the daemon's error code, ErrOk for any other error and for none.
+func codeOf(err error) libvirt.ErrorNumber {
+	var refusal libvirt.Error
+	if errors.As(err, &refusal) {
+		return libvirt.ErrorNumber(refusal.Code)
 	}
-	return e
+	return libvirt.ErrOk
 }
 
 // broken reports whether the connection can no longer be trusted.

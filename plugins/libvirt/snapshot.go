@@ -1,10 +1,8 @@
 package libvirt
 
 import (
-	"bytes"
 	"context"
 	"encoding/xml"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,33 +15,13 @@ import (
 // wholeUnit is the unit that stands for the domain with all its disks.
 const wholeUnit = "machine"
 
-// snapshotXML is a snapshot's description. The tags stand in its text, one a
-// line after a line for people.
+// snapshotXML is what the driver writes and reads of a snapshot. The tags stand
+// in its description.
 type snapshotXML struct {
 	XMLName     xml.Name `xml:"domainsnapshot"`
 	Name        string   `xml:"name"`
 	Description string   `xml:"description"`
 	Created     int64    `xml:"creationTime,omitempty"`
-}
-
-func newSnapshotXML(t cloud.Tags) (string, error) {
-	lines := []string{"Taken by ncfleet before an upgrade; ncfleet deletes it."}
-	for name, value := range t.Map() {
-		lines = append(lines, name+": "+value)
-	}
-	slices.Sort(lines[1:])
-	out, err := xml.Marshal(snapshotXML{Name: t.Name(), Description: strings.Join(lines, "\n")})
-	return string(out), err
-}
-
-func (x snapshotXML) tags() (cloud.Tags, bool) {
-	m := map[string]string{}
-	for line := range strings.SplitSeq(x.Description, "\n") {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
-			m[name] = value
-		}
-	}
-	return cloud.ReadTags(m)
 }
 
 // Snaps lists this driver's snapshots.
@@ -116,31 +94,41 @@ func (d domain) snaps(ctx context.Context) ([]cloud.Snap, error) {
 			return nil, err
 		}
 		var x snapshotXML
-		if err := xml.NewDecoder(bytes.NewReader([]byte(text))).Decode(&x); err != nil {
+		if err := xml.NewDecoder(strings.NewReader(text)).Decode(&x); err != nil {
 			return nil, driver.Errorf(driver.Permanent, "cannot read the description of the snapshot %s of the domain %s: %v", ref.Name, d.ref.Name, err)
 		}
-		if t, ours := x.tags(); ours {
+		if t, ours := cloud.ReadText(x.Description); ours {
 			found = append(found, cloud.Snap{ID: ref.Name, Unit: wholeUnit, Key: t.Key, Machine: d.id(), Host: t.Host,
 				State: cloud.Ready, Created: time.Unix(x.Created, 0)})
 		}
 	}
-	if len(found) > 0 && d.busy(ctx) {
-		for i := range found {
+	if len(found) == 0 {
+		return nil, nil
+	}
+	busy, err := d.busy(ctx)
+	for i := range found {
+		if busy {
 			found[i].State = cloud.Pending
 		}
 	}
-	return found, nil
+	return found, err
 }
 
-// busy reports whether an operation is at work on the domain. Hypervisors that
-// cannot tell have none.
-func (d domain) busy(ctx context.Context) bool {
+// busy reports whether an operation is at work on the domain. One that does not
+// run has none, and neither has one of a hypervisor that knows no operations.
+func (d domain) busy(ctx context.Context) (bool, error) {
 	kind, err := call(ctx, d.on, func(c *libvirt.Libvirt) (int32, error) {
 		kind, _, _, _, _, _, _, _, _, _, _, _, err := c.DomainGetJobInfo(d.ref)
+		if code := codeOf(err); code == libvirt.ErrNoSupport || code == libvirt.ErrOperationInvalid {
+			return int32(libvirt.DomainJobNone), nil
+		}
 		return kind, err
 	}, "ask what the domain %s does", d.ref.Name)
-	return err == nil && libvirt.DomainJobType(kind) != libvirt.DomainJobNone &&
-		libvirt.DomainJobType(kind) != libvirt.DomainJobCompleted && libvirt.DomainJobType(kind) != libvirt.DomainJobFailed
+	switch libvirt.DomainJobType(kind) {
+	case libvirt.DomainJobNone, libvirt.DomainJobCompleted, libvirt.DomainJobFailed, libvirt.DomainJobCancelled:
+		return false, err
+	}
+	return true, err
 }
 
 // Begin takes the snapshot. The daemon answers when it is done; a snapshot's
@@ -153,12 +141,12 @@ func (p *provider) Begin(ctx context.Context, m cloud.Machine, _ cloud.Unit, t c
 	if s, ok, err := d.keyed(ctx, t.Key); ok || err != nil {
 		return s, err
 	}
-	text, err := newSnapshotXML(t)
+	text, err := xml.Marshal(snapshotXML{Name: t.Name(), Description: t.Text()})
 	if err != nil {
 		return cloud.Snap{}, err
 	}
 	_, err = call(ctx, d.on, func(c *libvirt.Libvirt) (libvirt.DomainSnapshot, error) {
-		return c.DomainSnapshotCreateXML(d.ref, text, 0)
+		return c.DomainSnapshotCreateXML(d.ref, string(text), 0)
 	}, "take a snapshot of the domain %s", d.ref.Name)
 	if err != nil {
 		if s, ok, again := d.keyed(ctx, t.Key); ok && again == nil {

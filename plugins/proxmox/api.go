@@ -25,7 +25,6 @@ import (
 const (
 	requestLimit = time.Minute
 	answerLimit  = 64 << 20
-	retryAfter   = 5 * time.Second
 )
 
 // api speaks to one node of a cluster; it passes on calls about the others.
@@ -131,11 +130,7 @@ func known(what, said string) error {
 	lower := strings.ToLower(said)
 	for _, p := range phrases {
 		if strings.Contains(lower, p.part) {
-			e := driver.Errorf(p.class, "cannot %s: %s%s", what, said, p.remedy)
-			if p.class == driver.Retryable {
-				e.After = retryAfter
-			}
-			return e
+			return driver.Errorf(p.class, "cannot %s: %s%s", what, said, p.remedy)
 		}
 	}
 	return nil

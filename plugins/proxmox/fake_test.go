@@ -5,6 +5,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -63,13 +65,15 @@ func newFake(t *testing.T, kind string) *fake {
 	mux.HandleFunc("POST "+guest+"/snapshot", f.about(f.create))
 	mux.HandleFunc("DELETE "+guest+"/snapshot/{name}", f.about(f.remove))
 	mux.HandleFunc("POST "+guest+"/snapshot/{name}/rollback", f.about(f.rollback))
-	f.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "PVEAPIToken="+tokenID+"="+tokenSecret {
 			f.refuse(w, 401, "invalid token value!")
 			return
 		}
 		f.Do(func() { mux.ServeHTTP(w, r) })
 	}))
+	f.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse its certificate
+	f.server.StartTLS()
 	t.Cleanup(f.server.Close)
 	return f
 }

@@ -3,6 +3,8 @@ package proxmox
 import (
 	"crypto/sha256"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -51,7 +53,9 @@ func front(t *testing.T, p *cloudtest.Proxy) *httptest.Server {
 	}
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: to.Scheme, Host: to.Host})
 	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
-	s := httptest.NewTLSServer(forward)
+	s := httptest.NewUnstartedServer(forward)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
 }

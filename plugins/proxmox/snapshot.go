@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/cloud"
@@ -23,26 +21,6 @@ type snapshot struct {
 // name is unique for a key in a guest and fits the 40 characters that a
 // snapshot's name may have.
 func name(key string) string { return "ncfleet-" + cloud.Digest(key) }
-
-// description carries the tags, one a line after a line for people.
-func description(t cloud.Tags) string {
-	lines := []string{"Taken by ncfleet before an upgrade; ncfleet deletes it."}
-	for name, value := range t.Map() {
-		lines = append(lines, name+": "+value)
-	}
-	slices.Sort(lines[1:])
-	return strings.Join(lines, "\n")
-}
-
-func (s snapshot) tags() (cloud.Tags, bool) {
-	m := map[string]string{}
-	for line := range strings.SplitSeq(s.Description, "\n") {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
-			m[name] = value
-		}
-	}
-	return cloud.ReadTags(m)
-}
 
 // Snaps lists this driver's snapshots.
 func (p *provider) Snaps(ctx context.Context, f cloud.Filter) ([]cloud.Snap, error) {
@@ -78,7 +56,7 @@ func (p *provider) snaps(ctx context.Context, g guest) ([]cloud.Snap, error) {
 	}
 	var found []cloud.Snap
 	for _, s := range all {
-		t, ours := s.tags()
+		t, ours := cloud.ReadText(s.Description)
 		if !ours || s.Name != name(t.Key) {
 			continue
 		}
@@ -122,7 +100,7 @@ func (p *provider) Begin(ctx context.Context, m cloud.Machine, _ cloud.Unit, t c
 	if s, ok, err := p.keyed(ctx, g, t.Key); ok || err != nil {
 		return s, err
 	}
-	form := url.Values{"snapname": {name(t.Key)}, "description": {description(t)}}
+	form := url.Values{"snapname": {name(t.Key)}, "description": {t.Text()}}
 	if g.Type == "qemu" {
 		form.Set("vmstate", "0")
 	}

@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"context"
+	"crypto/x509"
 	"net/url"
 	"strings"
 	"sync"
@@ -21,8 +22,9 @@ type login struct {
 	url    *url.URL
 	user   *url.Userinfo
 
-	thumbprint, caFile string
-	insecure           bool
+	thumbprint string
+	roots      *x509.CertPool // nil for the system's
+	insecure   bool
 
 	mu      sync.Mutex
 	client  *vim25.Client
@@ -69,11 +71,7 @@ func (l *login) open(ctx context.Context) (*vim25.Client, error) {
 
 func (l *login) connect(ctx context.Context) error {
 	s := soap.NewClient(l.url, l.insecure)
-	if l.caFile != "" {
-		if err := s.SetRootCAs(l.caFile); err != nil {
-			return driver.Errorf(driver.Permanent, "cannot use ca_file = %q: %v", l.caFile, err)
-		}
-	}
+	s.DefaultTransport().TLSClientConfig.RootCAs = l.roots
 	if l.thumbprint != "" {
 		s.SetThumbprint(l.url.Host, l.thumbprint)
 	}

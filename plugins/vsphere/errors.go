@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/vim25/soap"
@@ -18,9 +17,6 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/cloud"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
-
-// retryAfter is when a busy virtual machine is worth another look.
-const retryAfter = 10 * time.Second
 
 // faults says what a fault of the API means for the caller and what to do
 // about it. The first that fits decides, so that the narrower ones stand first.
@@ -60,11 +56,7 @@ func refuse(err error, format string, a ...any) error {
 		return fmt.Errorf("cannot %s: %w", what, err)
 	}
 	refused := func(class driver.Class, remedy string) error {
-		e := driver.Errorf(class, "cannot %s: %v%s", what, err, remedy)
-		if class == driver.Retryable {
-			e.After = retryAfter
-		}
-		return e
+		return driver.Errorf(class, "cannot %s: %v%s", what, err, remedy)
 	}
 	for _, f := range faults {
 		if fault.Is(err, f.fault) {
@@ -80,7 +72,7 @@ func refuse(err error, format string, a ...any) error {
 	case full:
 		return refused(driver.Quota, ": the cluster has no room to power the virtual machine on")
 	case soap.IsCertificateUntrusted(err):
-		return refused(driver.Permanent, ": set ca_file to the authority's certificate or thumbprint to that of the server")
+		return refused(driver.Permanent, ": set ca to the authority's certificate or thumbprint to that of the server")
 	case strings.Contains(err.Error(), "thumbprint does not match"):
 		return refused(driver.Permanent, ": somebody replaced the certificate: check it and set the new thumbprint")
 	case errors.As(err, &transport), errors.As(err, &network), errors.As(err, &cut), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),

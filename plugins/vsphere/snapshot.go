@@ -2,8 +2,6 @@ package vsphere
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
@@ -29,7 +27,11 @@ func (p *provider) Snaps(ctx context.Context, f cloud.Filter) ([]cloud.Snap, err
 		machines, err = everyMachine(ctx, c, vmProperties)
 	} else {
 		var vm *mo.VirtualMachine
-		if vm, err = p.find(ctx, c, f.Machine); err == nil {
+		vm, err = p.find(ctx, c, f.Machine)
+		if driver.ClassOf(err) == driver.NotFound {
+			return nil, nil // a snapshot is a part of its machine
+		}
+		if err == nil {
 			machines = []mo.VirtualMachine{*vm}
 		}
 	}
@@ -61,7 +63,7 @@ func snapsOf(vm *mo.VirtualMachine) (found []snap) {
 	var walk func(parent *types.ManagedObjectReference, tree []types.VirtualMachineSnapshotTree)
 	walk = func(parent *types.ManagedObjectReference, tree []types.VirtualMachineSnapshotTree) {
 		for _, t := range tree {
-			if tags, ours := readDescription(t.Description); ours {
+			if tags, ours := cloud.ReadText(t.Description); ours {
 				s := snap{ref: t.Snapshot, Snap: cloud.Snap{
 					ID: t.Snapshot.Value, Unit: wholeUnit, Key: tags.Key, Machine: vm.Config.InstanceUuid, Host: tags.Host,
 					State: cloud.Ready, Created: t.CreateTime,
@@ -106,26 +108,6 @@ func reachable(l *types.VirtualMachineFileLayoutEx, ref types.ManagedObjectRefer
 	return true
 }
 
-// description carries the tags, one a line after a line for people.
-func description(t cloud.Tags) string {
-	lines := []string{"Taken by ncfleet before an upgrade; ncfleet deletes it."}
-	for name, value := range t.Map() {
-		lines = append(lines, name+": "+value)
-	}
-	slices.Sort(lines[1:])
-	return strings.Join(lines, "\n")
-}
-
-func readDescription(text string) (cloud.Tags, bool) {
-	m := map[string]string{}
-	for _, line := range strings.Split(text, "\n") {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
-			m[name] = value
-		}
-	}
-	return cloud.ReadTags(m)
-}
-
 // Begin takes the snapshot and waits for it. A call whose answer was lost may
 // have begun one already: it is waited for and returned.
 func (p *provider) Begin(ctx context.Context, m cloud.Machine, _ cloud.Unit, t cloud.Tags) (cloud.Snap, error) {
@@ -144,7 +126,7 @@ func (p *provider) Begin(ctx context.Context, m cloud.Machine, _ cloud.Unit, t c
 		return s.Snap, nil
 	}
 	quiesce := p.quiesce && toolsRun(vm)
-	task, err := object.NewVirtualMachine(c, vm.Self).CreateSnapshot(ctx, t.Name(), description(t), false, quiesce)
+	task, err := object.NewVirtualMachine(c, vm.Self).CreateSnapshot(ctx, t.Name(), t.Text(), false, quiesce)
 	if err == nil {
 		err = task.Wait(ctx)
 	}
@@ -176,20 +158,23 @@ func toolsRun(vm *mo.VirtualMachine) bool {
 
 // settled waits until no other task is at work on the machine and reads it again.
 func (p *provider) settled(ctx context.Context, c *vim25.Client, vm *mo.VirtualMachine) (*mo.VirtualMachine, error) {
+	if len(vm.RecentTask) == 0 {
+		return vm, nil
+	}
+	var tasks []mo.Task
+	err := property.DefaultCollector(c).Retrieve(ctx, vm.RecentTask, []string{"info.state", "info.descriptionId"}, &tasks)
+	if missing(err) {
+		return nil, driver.Errorf(driver.Retryable, "the tasks of the virtual machine %s changed while they were read", vm.Name)
+	}
+	if err != nil {
+		return nil, refuse(err, "read the tasks of the virtual machine %s", vm.Name)
+	}
 	waited := false
-	for _, ref := range vm.RecentTask {
-		var t mo.Task
-		err := property.DefaultCollector(c).RetrieveOne(ctx, ref, []string{"info"}, &t)
-		if missing(err) {
-			continue
-		}
-		if err != nil {
-			return nil, refuse(err, "read the tasks of the virtual machine %s", vm.Name)
-		}
+	for _, t := range tasks {
 		if t.Info.State != types.TaskInfoStateRunning && t.Info.State != types.TaskInfoStateQueued {
 			continue
 		}
-		_ = object.NewTask(c, ref).Wait(ctx) // how it ended shows in what is read next
+		_ = object.NewTask(c, t.Self).Wait(ctx) // how it ended shows in what is read next
 		if ctx.Err() != nil {
 			return nil, driver.Errorf(driver.Retryable, "the virtual machine %s is busy: the task %s goes on", vm.Name, t.Info.DescriptionId)
 		}

@@ -1,13 +1,19 @@
 package vsphere
 
 import (
+	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/task"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
@@ -70,6 +76,9 @@ func TestDeleteKeepsChildren(t *testing.T) {
 	if err := p.Delete(t.Context(), cloud.Snap{ID: mine, Machine: m.ID, Key: "r/1"}); err != nil {
 		t.Fatal(err)
 	}
+	if gone, err := p.Snaps(t.Context(), cloud.Filter{Machine: "00000000-0000-0000-0000-000000000000"}); err != nil || len(gone) != 0 {
+		t.Errorf("Snaps of a machine that is gone: %+v, %v; want none", gone, err)
+	}
 	if n := strings.Count(fmt.Sprint(c.names()), "mine"); n != 1 {
 		t.Error("Delete removed a snapshot that does not bear the marks")
 	}
@@ -124,6 +133,74 @@ func TestQuiesce(t *testing.T) {
 	}
 }
 
+// TestBusy: what the server refuses for now is done in the end.
+func TestBusy(t *testing.T) {
+	for _, method := range []string{"CreateSnapshot_Task", "PowerOffVM_Task", "RevertToSnapshot_Task", "PowerOnVM_Task", "RemoveSnapshot_Task"} {
+		c := newCenter(t)
+		d := New()
+		if err := d.Configure(t.Context(), c.config()); err != nil {
+			t.Fatal(err)
+		}
+		c.refuse(method, &types.TaskInProgress{}, 2)
+		was := c.state(t)
+		h, err := d.Create(t.Context(), driver.SnapshotRequest{Key: "r/busy", Subject: c.subject()}, c.host)
+		if err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		c.change(t)
+		if err := d.Restore(t.Context(), h, c.subject(), c.host); err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		if now := c.state(t); now != was {
+			t.Errorf("%s: after the restore %s, before %s", method, now, was)
+		}
+		if err := d.Delete(t.Context(), h, c.host); err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		if names := c.names(); len(names) != 0 {
+			t.Errorf("%s: left %q", method, names)
+		}
+	}
+}
+
+// TestSlowTask ends a Create while its task runs; the next one finds what the
+// task made.
+func TestSlowTask(t *testing.T) {
+	c := newCenter(t)
+	d := New()
+	if err := d.Configure(t.Context(), c.config()); err != nil {
+		t.Fatal(err)
+	}
+	// 400 ms for each task; the machine can be read meanwhile.
+	simulator.TaskDelay = simulator.DelayConfig{Delay: 400, MethodDelay: map[string]int{"LockHandoff": 0}}
+	defer func() { simulator.TaskDelay = simulator.DelayConfig{} }()
+	r := driver.SnapshotRequest{Key: "r/slow", Subject: c.subject()}
+	begun := make(chan struct{})
+	var once sync.Once
+	seen := c.proxy.Action
+	c.proxy.Action = func(r *http.Request, body string) string {
+		if method(body) == "CreateSnapshot_Task" {
+			once.Do(func() { close(begun) })
+		}
+		return seen(r, body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		time.Sleep(50 * time.Millisecond) // for the answer to arrive; correct without it
+		cancel()
+	}()
+	if _, err := d.Create(ctx, r, c.host); driver.ClassOf(err) != driver.Retryable {
+		t.Fatalf("a Create that was ended: %v; want class retryable", err)
+	}
+	if _, err := d.Create(t.Context(), r, c.host); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := c.kept(t, r.Key); n != 1 {
+		t.Errorf("%d snapshots of the key, want 1", n)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	c := newCenter(t)
 	for name, x := range map[string]struct {
@@ -132,9 +209,12 @@ func TestTLS(t *testing.T) {
 	}{
 		"thumbprint":       {func(driver.Config) {}, ""},
 		"insecure":         {func(c driver.Config) { delete(c, "thumbprint"); c["insecure"] = true }, ""},
-		"unknown":          {func(c driver.Config) { delete(c, "thumbprint") }, "set ca_file"},
+		"unknown":          {func(c driver.Config) { delete(c, "thumbprint") }, "set ca to"},
 		"wrong thumbprint": {func(d driver.Config) { d["thumbprint"] = strings.Repeat("AB:", 31) + "AB" }, "thumbprint"},
-		"no such ca_file":  {func(d driver.Config) { d["ca_file"] = "/no/such/file" }, "ca_file"},
+		"authority": {func(d driver.Config) {
+			delete(d, "thumbprint")
+			d["ca"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.front.Certificate().Raw}))
+		}, ""},
 	} {
 		err := c.provider(t, x.change).Check(t.Context())
 		if x.says == "" && err != nil || x.says != "" && (driver.ClassOf(err) != driver.Permanent || !strings.Contains(err.Error(), x.says)) {
@@ -166,6 +246,9 @@ func TestLogin(t *testing.T) {
 	}
 	if _, err := good.Machine(t.Context(), machineName); err != nil {
 		t.Errorf("after the end of the session: %v", err)
+	}
+	if _, err := connect(t.Context(), driver.Config{"server": "vc", "username": user, "password": password, "ca": "x"}); driver.ClassOf(err) != driver.Permanent {
+		t.Errorf("rubbish for a certificate: %v; want a refusal", err)
 	}
 	for _, server := range []string{"", "http://vc.example.org", "https://root:secret-1@vc.example.org/sdk"} {
 		if _, err := serverURL(server); err == nil || strings.Contains(err.Error(), "secret-1") {

@@ -21,8 +21,8 @@
 // disk.EnableUUID = TRUE in its configuration: without it the guest cannot tell
 // which of its disks is which, and no place can be matched.
 //
-// The driver refuses: to trust a certificate that no authority of the system,
-// of ca_file or the thumbprint vouches for, unless insecure is set; to send a
+// The driver refuses: to trust a certificate that no authority of the system
+// or of ca, and no thumbprint, vouches for, unless insecure is set; to send a
 // password over plain HTTP; to choose between machines of one name; to delete
 // a snapshot that does not bear its marks.
 //
@@ -44,6 +44,7 @@ package vsphere
 
 import (
 	"context"
+	"crypto/x509"
 	"net/url"
 
 	"github.com/ncfleet/ncfleet/plugins/cloud"
@@ -62,7 +63,7 @@ func New() driver.Snapshotter {
 			{Name: "username", Type: "string", Required: true, Help: "User with the privileges that the driver's documentation names."},
 			{Name: "password", Type: "string", Required: true, Secret: true, Help: "The user's password."},
 			{Name: "thumbprint", Type: "string", Help: "SHA-256 or SHA-1 fingerprint of the server's certificate, if no known authority signed it."},
-			{Name: "ca_file", Type: "string", Help: "File with the certificates of the authorities to trust, on the controller."},
+			{Name: "ca", Type: "string", Help: "Certificates of the authorities to trust, in PEM form; by default those of the system."},
 			{Name: "insecure", Type: "bool", Default: "false", Help: "Trust any certificate; anybody on the way can then read the password."},
 			{Name: "quiesce", Type: "bool", Default: "true", Help: "Have VMware Tools flush and freeze the guest's file systems where they run."},
 		},
@@ -88,11 +89,18 @@ func connect(_ context.Context, c driver.Config) (cloud.Provider, error) {
 	if text("username") == "" || text("password") == "" {
 		return nil, driver.Errorf(driver.Auth, "username and password must not be empty")
 	}
+	var roots *x509.CertPool
+	if ca := text("ca"); ca != "" {
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(ca)) {
+			return nil, driver.Errorf(driver.Permanent, "ca holds no certificate in PEM form")
+		}
+	}
 	insecure, _ := c["insecure"].(bool)
 	quiesce, set := c["quiesce"].(bool)
 	return &provider{quiesce: quiesce || !set, login: login{
 		server: u.Host, url: u, user: url.UserPassword(text("username"), text("password")),
-		thumbprint: text("thumbprint"), caFile: text("ca_file"), insecure: insecure,
+		thumbprint: text("thumbprint"), roots: roots, insecure: insecure,
 	}}, nil
 }
 

@@ -193,6 +193,13 @@ func (c *center) removeAll() {
 	c.context.WithLock(vm, func() { vm.Snapshot = nil })
 }
 
+// refuse has the simulator refuse calls of a method, so many times or, at 0,
+// always.
+func (c *center) refuse(method string, f types.BaseMethodFault, times int) {
+	c.model.Service.AddFaultRule(&simulator.FaultInjectionRule{MethodName: method, ObjectType: "*", ObjectName: "*", Probability: 1,
+		FaultType: simulator.FaultTypeCustom, Fault: f, MaxCount: times, Enabled: true})
+}
+
 // boots tells one boot from another by its time.
 func (c *center) boots(*testing.T) (n int) {
 	vm := c.vm(machineName)
@@ -208,13 +215,17 @@ func (c *center) boots(*testing.T) (n int) {
 // takes minutes, so that the everyday run has the telling ones.
 func TestFaults(t *testing.T) {
 	c := newCenter(t)
-	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Cut, cloudtest.Down}
-	if os.Getenv("NCFLEET_TEST_ALL") != "" {
+	kinds := []cloudtest.Fault{cloudtest.Lost, cloudtest.Down, cloudtest.Killed}
+	if os.Getenv("NCFLEET_FAULTS") == "all" {
 		kinds = cloudtest.Faults()
 	}
 	cloudtest.Run(t, cloudtest.Target{
 		New:    func(*testing.T) driver.Snapshotter { return New() },
 		Config: c.config(), Subject: c.subject(), Runner: c.host, Proxy: c.proxy,
 		Change: c.change, State: c.state, Kept: c.kept, Boots: c.boots, Want: 1, Kinds: kinds,
+		Quota: func(*testing.T) func() {
+			c.refuse("CreateSnapshot_Task", &types.NoDiskSpace{Datastore: "LocalDS_0"}, 0)
+			return c.model.Service.ClearFaultRules
+		},
 	})
 }

@@ -48,7 +48,7 @@ type Call struct {
 }
 
 // numbers and ids in paths are not part of a route.
-var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\bUPID:[^/]+|\b(vol|snap|i|ami|eni)-[0-9a-f]+|\b(task|session|vm)-[0-9]+|\b[0-9]+\b|ncfleet[:][A-Za-z0-9_-]+`)
+var ids = regexp.MustCompile(`ncfleet-[0-9a-f]{24}|[0-9a-f]{8}-[0-9a-f-]{27}|\bUPID:[^/]+|\b(vol|snap|i|ami|eni)-[0-9a-f]+|\b(task|session|vm)-[0-9]+|\b[0-9]+\b|ncfleet[:][A-Za-z0-9_-]+`)
 
 // Route is the call with ids replaced, "POST /servers/*/actions/poweroff".
 func (c Call) Route() string { return c.Method + " " + ids.ReplaceAllString(c.Path, "*") }
