@@ -1,3 +1,0 @@
-driver "snapshot" "copy" {
-  directory = "/var/tmp/w/scratch-kit/copies"
-}
