@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"inventory", "controller/nextcloud", "plugins/cloud"},
 	{"controller/plan"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/aws"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/aws", "plugins/openstack"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/cloud/cloudtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
@@ -46,6 +46,7 @@ var only = map[string][]string{
 	"modernc.org/sqlite":              {"controller/journal"},
 	"github.com/spf13/cobra":          {"cmd/*"},
 	"github.com/aws/":                 {"plugins/aws"},
+	"github.com/gophercloud/":         {"plugins/openstack"},
 	"github.com/ProtonMail/go-crypto": {"controller/release"},
 }
 
