@@ -25,6 +25,8 @@ type fake struct {
 	images map[string]string // machine to the image it runs on, "" for a volume
 	broken string            // a volume status that every new volume gets
 	limit  int               // most snapshots, 0 for no limit
+	// cinder, when set, is a real one to whom the volumes belong.
+	cinder func(volume, action string, arguments map[string]any) error
 }
 
 const testSecret = "an-application-credential"
@@ -56,7 +58,7 @@ func newFake(t testing.TB) *fake {
 		"DELETE /image/v2/images/{id}":                                f.deleteSnapshot,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("X-Auth-Token") != "token" {
+			if r.Header.Get("X-Auth-Token") != "token" && f.cinder == nil {
 				refuse(w, 401, "unauthorized", "The request you have made requires authentication.")
 				return
 			}
@@ -275,6 +277,13 @@ func (f *fake) attach(w http.ResponseWriter, r *http.Request) {
 			refuse(w, 400, "badRequest", err.Error())
 			return
 		}
+		if f.cinder != nil {
+			if err := f.cinder(v.ID, "os-attach", map[string]any{"instance_uuid": m.ID, "mountpoint": v.Device, "mode": "rw"}); err != nil {
+				f.Detach(v)
+				refuse(w, 500, "computeFault", err.Error())
+				return
+			}
+		}
 		v.Locked = f.Begin("attaching", v.ID, func() error { return nil }).ID
 		answer(w, 200, map[string]any{"volumeAttachment": map[string]any{"id": v.ID, "volumeId": v.ID, "serverId": m.ID, "device": v.Device}})
 	}
@@ -293,6 +302,12 @@ func (f *fake) detach(w http.ResponseWriter, r *http.Request) {
 	if s := f.status(v); s != "in-use" || m.State != "stopped" {
 		refuse(w, 409, "conflictingRequest", "the volume is "+s+", the server "+m.State)
 		return
+	}
+	if f.cinder != nil {
+		if err := f.cinder(v.ID, "os-detach", map[string]any{}); err != nil {
+			refuse(w, 500, "computeFault", err.Error())
+			return
+		}
 	}
 	v.Locked = f.Begin("detaching", v.ID, func() error { f.Detach(v); return nil }).ID
 	answer(w, 202, nil)
