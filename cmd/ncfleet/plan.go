@@ -191,8 +191,8 @@ func (w *world) driverUses(ctx context.Context) ([]plan.DriverUse, error) {
 			return nil
 		}
 		seen[u] = true
-		version, err := w.driverVersion(ctx, kind, name)
-		u.Version = version
+		i, err := w.driverInfo(ctx, kind, name)
+		u.Version, u.Machine = i.Version, kind == driver.KindSnapshot && i.Has(driver.CapabilityMachine)
 		uses = append(uses, u)
 		return err
 	}
@@ -211,8 +211,8 @@ func (w *world) driverUses(ctx context.Context) ([]plan.DriverUse, error) {
 	return uses, nil
 }
 
-// driverVersion asks a driver for its version.
-func (w *world) driverVersion(ctx context.Context, kind driver.Kind, name string) (string, error) {
+// driverInfo asks a driver what it is.
+func (w *world) driverInfo(ctx context.Context, kind driver.Kind, name string) (driver.Info, error) {
 	var d driver.Driver
 	var err error
 	switch kind {
@@ -224,10 +224,9 @@ func (w *world) driverVersion(ctx context.Context, kind driver.Kind, name string
 		err = fmt.Errorf("unknown kind of driver %q", kind)
 	}
 	if err != nil {
-		return "", err
+		return driver.Info{}, err
 	}
-	info, err := d.Info(ctx)
-	return info.Version, err
+	return d.Info(ctx)
 }
 
 // driversFit refuses a plan that was made with other versions of its drivers.
@@ -236,13 +235,13 @@ func (w *world) driversFit(ctx context.Context, p *plan.Plan) error {
 		if u.Version == "" {
 			continue // the plan does not know it
 		}
-		version, err := w.driverVersion(ctx, driver.Kind(u.Kind), u.Name)
+		i, err := w.driverInfo(ctx, driver.Kind(u.Kind), u.Name)
 		if err != nil {
 			return fmt.Errorf("cannot carry out the plan of %s: %w", p.Rollout, err)
 		}
-		if version != u.Version {
+		if i.Version != u.Version {
 			return fmt.Errorf("cannot carry out the plan of %s: it was made with %s driver %q version %s, and this one is %s; plan again with: %s plan %s",
-				p.Rollout, u.Kind, u.Name, u.Version, version, w.app.self(), p.Rollout)
+				p.Rollout, u.Kind, u.Name, u.Version, i.Version, w.app.self(), p.Rollout)
 		}
 	}
 	return nil

@@ -26,8 +26,10 @@ import (
 type machine struct {
 	env     []string
 	noDial  bool
-	refuse  int // Starts that fail first
-	away    int // how many looks find the host unreachable
+	refuse  int    // Starts that fail first
+	away    int    // how many looks find the host unreachable
+	down    int    // how many commands do
+	boot    string // its boot id, "" for this machine's own
 	mu      sync.Mutex
 	runs    map[string]*run
 	started []string
@@ -80,6 +82,15 @@ func (m *machine) command(ctx context.Context, c driver.Command) *exec.Cmd {
 
 func (m *machine) Run(ctx context.Context, c driver.Command) (driver.Result, error) {
 	m.mu.Lock()
+	if m.down > 0 {
+		m.down--
+		m.mu.Unlock()
+		return driver.Result{Exit: -1}, errAway
+	}
+	if c.Argv[0] == "cat" && m.boot != "" {
+		defer m.mu.Unlock()
+		return driver.Result{Stdout: []byte(m.boot + "\n")}, nil
+	}
 	m.ran = append(m.ran, strings.Join(c.Argv, " "))
 	if c.User == "root" {
 		m.asRoot = append(m.asRoot, c.Argv[0])
@@ -239,15 +250,21 @@ type rest struct{ driver.Snapshotter }
 // memorySnapshots is a driver that copies the tree.
 type memorySnapshots struct {
 	rest
-	site      *site
-	broken    bool
-	retryable int
-	restored  []string
-	restore   func() // what putting back does to the world
+	site         *site
+	broken       bool
+	retryable    int
+	restored     []string
+	restore      func()  // what putting back does to the world
+	fail         []error // of Restore, after its effect
+	capabilities []string
 }
 
 func (f *memorySnapshots) Snapshotter(context.Context, string) (driver.Snapshotter, error) {
 	return f, nil
+}
+
+func (f *memorySnapshots) Info(context.Context) (driver.Info, error) {
+	return driver.Info{Name: "memory", Kind: driver.KindSnapshot, Capabilities: f.capabilities}, nil
 }
 
 func (f *memorySnapshots) Create(ctx context.Context, r driver.SnapshotRequest, run driver.Runner) (driver.Handle, error) {
@@ -267,6 +284,11 @@ func (f *memorySnapshots) Restore(_ context.Context, h driver.Handle, _ driver.S
 	f.restored = append(f.restored, h.Key)
 	if f.restore != nil {
 		f.restore()
+	}
+	if len(f.fail) > 0 {
+		err := f.fail[0]
+		f.fail = f.fail[1:]
+		return err
 	}
 	return nil
 }

@@ -42,7 +42,14 @@ func (w *work) leased(ctx context.Context, perform func(context.Context) Outcome
 	if !w.needsLease() {
 		return perform(ctx)
 	}
-	if err := w.own(ctx); err != nil {
+	// A step that cannot tell what its driver is does so itself.
+	machine, _ := w.wholeMachine(ctx)
+	limited, stop := w.patience(ctx, machine)
+	err := w.own(limited)
+	stop()
+	// A host that does not answer may be taken back with its whole machine; the
+	// lease is taken when it does.
+	if err != nil && !(machine && w.unreachable(err)) {
 		return w.failed("cannot take over the lease", err)
 	}
 	quiet := w.heartbeat(ctx)

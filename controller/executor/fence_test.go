@@ -21,6 +21,10 @@ var (
 func (m *machine) Lease(_ context.Context, _, _, token string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.down > 0 {
+		m.down--
+		return errAway
+	}
 	m.taken++
 	rollout, epoch := words(token)
 	if have, _ := words(m.lease); m.lease != "" && have != rollout {

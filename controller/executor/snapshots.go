@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ func (w *work) ask(ctx context.Context, call func(context.Context, driver.Snapsh
 		if err != nil {
 			return err
 		}
-		if err := w.guard(ctx); err != nil {
+		if err := w.mayAsk(ctx, try); err != nil {
 			return err // a driver may act where no host checks
 		}
 		run := &runner{work: w, try: try, seen: map[string]int{}}
@@ -56,6 +57,19 @@ func (w *work) ask(ctx context.Context, call func(context.Context, driver.Snapsh
 			return err
 		}
 	}
+}
+
+// mayAsk asks the host for leave. An earlier try of putting a whole machine back
+// may have brought back the lease of its snapshot.
+func (w *work) mayAsk(ctx context.Context, try int) error {
+	err := w.guard(ctx)
+	if err == nil || try == 1 {
+		return err
+	}
+	if machine, _ := w.wholeMachine(ctx); !machine {
+		return err
+	}
+	return w.retake(ctx)
 }
 
 func (w *work) prepareSnapshot(ctx context.Context) Outcome {
@@ -99,15 +113,22 @@ func (w *work) snapshot(ctx context.Context) Outcome {
 }
 
 // restore swaps the old tree back, where the step has a script for it, and has
-// the driver put back every place as it was.
+// the driver put back every place as it was. A driver of whole machines brings
+// the tree too, and may be there to take back a host that does not answer.
 func (w *work) restore(ctx context.Context) Outcome {
 	h, ok := w.memory.Handles[w.step.Instance]
 	if !ok || h.Zero() {
 		return w.failed("cannot restore", errNoHandle)
 	}
-	found, err := w.begin(ctx, nextcloud.BeginRestore)
+	machine, err := w.wholeMachine(ctx)
+	if err != nil {
+		return w.failed("cannot restore", err)
+	}
+	limited, stop := w.patience(ctx, machine)
+	found, err := w.begin(limited, nextcloud.BeginRestore)
+	stop()
 	switch {
-	case err != nil:
+	case err != nil && !(machine && w.unreachable(err)):
 		return w.failed("cannot restore", err)
 	case found.reopened != "":
 		return Outcome{Status: Succeeded, Detail: "nothing to put back: nothing had been changed when the watchdog of its host let users in at " + found.reopened}
@@ -115,24 +136,46 @@ func (w *work) restore(ctx context.Context) Outcome {
 		return Outcome{Status: Failed, Detail: w.target.Name + " is open to its users: somebody opened it meanwhile, and what they wrote since then would be lost by putting the snapshot back; close it, then roll back again"}
 	}
 	o := Outcome{Status: Succeeded, Evidence: map[string]string{}}
-	if w.step.Script != "" {
+	if w.step.Script != "" && !machine {
 		state, err := w.runScript(ctx, nextcloud.Invocation{Script: w.step.Script, Args: w.step.Args})
 		if o = w.scriptOutcome(state, err); o.Status != Succeeded {
 			return o
 		}
 	}
-	err = w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
-		return d.Restore(ctx, h, w.target.SubjectOf(w.step.Instance), run)
-	})
-	if err != nil {
-		f := w.failed("cannot put the snapshot back", err)
-		f.Evidence, f.Output = o.Evidence, o.Output
-		return f
+	if back := w.putBack(ctx, h, machine, o.Evidence); back.Status != Succeeded {
+		back.Evidence, back.Output = o.Evidence, o.Output
+		return back
 	}
 	if r := w.restored(ctx); r.Status != Succeeded {
 		return r
 	}
 	o.Evidence["restored"] = h.Key
+	return o
+}
+
+// putBack has the driver restore and, after a whole machine, sees the host come
+// back. It adds to the evidence.
+func (w *work) putBack(ctx context.Context, h driver.Handle, machine bool, evidence map[string]string) Outcome {
+	before := ""
+	if machine {
+		before = w.bootID(ctx)
+	}
+	err := w.ask(ctx, func(ctx context.Context, d driver.Snapshotter, run driver.Runner) error {
+		return d.Restore(ctx, h, w.target.SubjectOf(w.step.Instance), run)
+	})
+	if err != nil {
+		if machine && !w.barred(err) && w.guard(ctx) != nil {
+			// The machine may be back already. Without the lease the failure would
+			// count as another controller's.
+			_ = w.retake(ctx)
+		}
+		return w.failed("cannot put the snapshot back", err)
+	}
+	if !machine {
+		return Outcome{Status: Succeeded}
+	}
+	o := w.returned(ctx, before)
+	maps.Copy(evidence, o.Evidence)
 	return o
 }
 

@@ -183,17 +183,8 @@ func (w *work) reboot(ctx context.Context) Outcome {
 		}
 		return o
 	}
-	wait := 2 * time.Second
-	for {
-		r, err := w.remote.Run(ctx, driver.Command{Argv: []string{"cat", "/proc/sys/kernel/random/boot_id"}, Timeout: 20 * time.Second})
-		if now := strings.TrimSpace(string(r.Stdout)); err == nil && now != "" && now != before {
-			return Outcome{Status: Succeeded, Evidence: map[string]string{"boot_before": before, "boot": now}}
-		}
-		select {
-		case <-ctx.Done():
-			return Outcome{Status: Failed, Detail: fmt.Sprintf("the host did not come back with another boot id within %s: look at its console", w.timeout())}
-		case <-time.After(wait):
-			wait = min(wait*3/2, 15*time.Second)
-		}
+	if now := w.booted(ctx, before); now != "" {
+		return Outcome{Status: Succeeded, Evidence: map[string]string{"boot_before": before, "boot": now}}
 	}
+	return Outcome{Status: Failed, Detail: fmt.Sprintf("the host did not come back with another boot id within %s: look at its console", w.timeout())}
 }

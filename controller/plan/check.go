@@ -32,6 +32,7 @@ func (l *look) checkWork() {
 	if l.seen == nil {
 		l.checkHostAlone()
 	} else {
+		l.checkShared()
 		l.checkTools()
 		l.checkStore()
 		l.checkSource()

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
@@ -147,6 +148,20 @@ func (l *look) checkCoverage(packages bool) {
 		case driver.PartData:
 		}
 	}
+}
+
+// checkShared refuses to put a whole machine back for one of several instances:
+// the others are open, and would lose what their users wrote meanwhile.
+func (l *look) checkShared() {
+	whole := slices.ContainsFunc(l.in.Drivers, func(d DriverUse) bool {
+		return d.Kind == string(driver.KindSnapshot) && d.Name == SnapshotDriver(l.host) && d.Machine
+	})
+	if len(l.host.Instances) < 2 || !whole {
+		return
+	}
+	l.block(problem("machine_shared", "a rollback would take other instances back too",
+		fmt.Sprintf("snapshot driver %q puts the whole of host %s back, which carries %d instances; the others stay open while this one is upgraded", SnapshotDriver(l.host), l.host.Name, len(l.host.Instances)),
+		"use a snapshot driver of single instances for this host, such as \"archive\""))
 }
 
 func systemHole(snapshot string) Problem {

@@ -35,6 +35,8 @@ type DriverUse struct {
 	Kind    string
 	Name    string
 	Version string
+	// Machine: a snapshot driver that puts whole machines back.
+	Machine bool `json:",omitempty"`
 }
 
 // Policy is how fast and how far a rollout may go.

@@ -176,6 +176,15 @@ type snapshots struct {
 
 func (s snapshots) Snapshotter(context.Context, string) (driver.Snapshotter, error) { return s, nil }
 
+// Info is asked by the executor before it restores.
+func (s snapshots) Info(context.Context) (driver.Info, error) {
+	i := driver.Info{Name: "fake", Kind: driver.KindSnapshot}
+	if s.in.w.machine {
+		i.Capabilities = []string{driver.CapabilityMachine}
+	}
+	return i, nil
+}
+
 // call is one call of the driver, with the faults of drivers.
 func (s snapshots) call(ctx context.Context, op, key string, act func() error) error {
 	w := s.in.w
@@ -198,6 +207,9 @@ func (s snapshots) call(ctx context.Context, op, key string, act func() error) e
 		return driver.Errorf(driver.Retryable, "busy")
 	case "lie":
 		return nil
+	}
+	if w.machine {
+		h = nil // the provider is asked, not the host
 	}
 	if err := s.in.enter(ctx, h, "driver", op+key); err != nil {
 		return err
@@ -236,7 +248,12 @@ func onHost(ctx context.Context, run driver.Runner, what, key string) error {
 
 func (s snapshots) Create(ctx context.Context, r driver.SnapshotRequest, run driver.Runner) (driver.Handle, error) {
 	key := keyOf(r)
-	err := s.call(ctx, "create", key, func() error { return onHost(ctx, run, "fake-dump", key) })
+	err := s.call(ctx, "create", key, func() error {
+		if s.in.w.machine {
+			return s.createMachine(ctx, run, key)
+		}
+		return onHost(ctx, run, "fake-dump", key)
+	})
 	return driver.Handle{Driver: "fake", Key: key, Data: []byte(key)}, err
 }
 
@@ -249,5 +266,10 @@ func (s snapshots) Verify(ctx context.Context, h driver.Handle, _ driver.Runner)
 }
 
 func (s snapshots) Restore(ctx context.Context, h driver.Handle, _ driver.Subject, run driver.Runner) error {
-	return s.call(ctx, "restore", h.Key, func() error { return onHost(ctx, run, "fake-restore", h.Key) })
+	return s.call(ctx, "restore", h.Key, func() error {
+		if s.in.w.machine {
+			return s.restoreMachine(ctx, h.Key)
+		}
+		return onHost(ctx, run, "fake-restore", h.Key)
+	})
 }

@@ -67,6 +67,7 @@ type snap struct {
 	whole   bool
 	of      instance
 	openssl string
+	disk    *disk // of a whole machine
 }
 
 type lease struct{ token, holder string }

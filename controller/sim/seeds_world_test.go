@@ -24,24 +24,25 @@ const longest = 48 * time.Hour
 // world is one seed: a fleet, its users, its operators, its controllers and
 // everything that goes wrong. Its lock guards all of it.
 type world struct {
-	seed   int64
-	shape  shape
-	menu   menu
-	plan   *plan.Plan
-	hosts  []*host
-	book   *book // the one that counts
-	rival  *book // of a second rollout over the same hosts, nil when there is none
-	dav    map[string]doorFiles
-	runs   sync.WaitGroup
-	others sync.WaitGroup // controllers beside the one that counts
-	over   chan struct{}
-	counts map[string]int
-	lines  []string
-	loud   bool
-	fails  bool   // hosts fail by themselves
-	wrong  string // the first rule that was broken
-	quit   bool   // the seed ends early
-	lied   bool   // a driver said that it had put back what it had not
+	seed    int64
+	shape   shape
+	menu    menu
+	plan    *plan.Plan
+	hosts   []*host
+	book    *book // the one that counts
+	rival   *book // of a second rollout over the same hosts, nil when there is none
+	dav     map[string]doorFiles
+	runs    sync.WaitGroup
+	others  sync.WaitGroup // controllers beside the one that counts
+	over    chan struct{}
+	counts  map[string]int
+	lines   []string
+	loud    bool
+	fails   bool   // hosts fail by themselves
+	wrong   string // the first rule that was broken
+	quit    bool   // the seed ends early
+	machine bool   // snapshots are of whole machines
+	lied    bool   // a driver said that it had put back what it had not
 
 	mu       sync.Mutex
 	writes   int

@@ -226,7 +226,7 @@ func TestMotoConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "in process" && !all() {
-				t.Skip("the binary shows as much; NCFLEET_TEST_ALL=1 runs both")
+				t.Skip("the binary shows as much; NCFLEET_FAULTS=all runs both")
 			}
 			drivertest.Snapshotter(t, drivertest.Snapshots{New: newOne, Config: config(m.URL), Subject: subject("cloud-07"), Runner: host{}, Change: m.change, State: m.state})
 			left, err := m.client.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{Filters: []types.Filter{filter("status", "available")}})
@@ -243,7 +243,7 @@ func TestMotoFaults(t *testing.T) {
 	proxy.Action = form
 	faults := []cloudtest.Fault{cloudtest.Lost} // moto is slow; the fake has all
 	if all() {
-		faults = []cloudtest.Fault{cloudtest.TooMany, cloudtest.Gateway, cloudtest.Lost, cloudtest.Cut}
+		faults = []cloudtest.Fault{cloudtest.TooMany, cloudtest.Lost, cloudtest.Cut, cloudtest.Killed}
 	}
 	cloudtest.Run(t, cloudtest.Target{
 		New: inProcess, Config: config(proxy.URL), Subject: subject("cloud-07"), Runner: host{}, Proxy: proxy,

@@ -35,6 +35,10 @@
 // put back by the provider's own procedure and started. The driver therefore
 // declares the capability "machine" (see plugins/driver). Replaced volumes are
 // kept until the snapshot is deleted.
+//
+// Retention: Prepare, while users still work, deletes what earlier rollouts left
+// of the same machine, but for the newest "keep" of them. What nobody prepares
+// again is shown by List.
 package cloud
 
 import (
@@ -90,11 +94,15 @@ type Unit struct {
 	Whole bool
 	// Device is the disk's name on the host, if the provider knows it ("/dev/vdb").
 	Device string
-	// Serial is found in the disk's serial number or in its name below
-	// /dev/disk/by-id on the host.
+	// Serial ends the disk's serial number, or its name below /dev/disk/by-id on
+	// the host; upper and lower case are the same.
 	Serial string
 	GiB    int64
 	Boot   bool // the disk that holds the root file system
+	// Replaced: a restore puts another volume in this one's place, with another
+	// serial number. A host that mounts it by a name below /dev/disk/by-id would
+	// not come up again; the core makes that a hole.
+	Replaced bool
 	// Left is why no snapshot holds the unit; "" for one that is captured.
 	Left string
 }
@@ -135,8 +143,8 @@ func (f Filter) Matches(s Snap) bool {
 type Definition struct {
 	Name    string // as in the inventory: driver "snapshot" "hcloud"
 	Version string
-	// Attributes are the provider's own; the core adds "label", "poll", "wait"
-	// and "price".
+	// Attributes are the provider's own; the core adds "label", "keep",
+	// "poll", "wait" and "price".
 	Attributes []driver.Attribute
 	// Label is the host label that names the machine, by default "cloud_id".
 	Label string

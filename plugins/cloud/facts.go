@@ -15,6 +15,7 @@ type hostFacts struct {
 	pools     [][]string         // the disks of each btrfs
 	servers   map[string]string  // process id of a database server to its data directory
 	addresses []string           // of the host itself
+	sources   []string           // what /etc/fstab and mount units mount
 }
 
 type mount struct {
@@ -56,6 +57,8 @@ func readHost(out string) (f hostFacts, whole bool) {
 			f.pools = append(f.pools, strings.Fields(w[1]))
 		case w[0] == "server" && len(w) == 3:
 			f.servers[w[1]] = w[2]
+		case w[0] == "source" && len(w) == 2:
+			f.sources = append(f.sources, strings.TrimSpace(w[1]))
 		case w[0] == "address" && len(w) == 2:
 			f.addresses = append(f.addresses, w[1])
 		}

@@ -50,6 +50,12 @@ for d in /sys/fs/btrfs/*/devices; do
 	for s in "$d"/*; do names="$names ${s##*/}"; done
 	printf 'pool\t%s\n' "$names"
 done
+if [ -r /etc/fstab ]; then
+	sed -n 's/^[[:space:]]*\(\/[^[:space:]]*\)[[:space:]].*/\1/p' /etc/fstab | while IFS= read -r line; do printf 'source\t%s\n' "$line"; done
+fi
+for f in /etc/systemd/system/*.mount; do
+	[ -r "$f" ] && sed -n 's/^[[:space:]]*What[[:space:]]*=[[:space:]]*//p' "$f" | while IFS= read -r line; do printf 'source\t%s\n' "$line"; done
+done
 # The database server's working directory is where its data lies.
 case $kind in
 mysql) servers='mysqld mariadbd' ;;

@@ -148,15 +148,44 @@ func (l *look) shows(name, serial string) bool {
 	if d.parent != "" || len(d.slaves) > 0 || d.backing != "" {
 		return false
 	}
-	if d.serial != "" && strings.Contains(strings.ToLower(d.serial), strings.ToLower(serial)) {
+	if endsIn(d.serial, serial) {
 		return true
 	}
 	for id, to := range l.names {
-		if to == name && strings.Contains(strings.ToLower(id), strings.ToLower(serial)) {
+		if to == name && endsIn(id, serial) {
 			return true
 		}
 	}
 	return false
+}
+
+// endsIn reports whether a name ends in a serial number that no letter comes
+// before. The kernel may add the number of an NVMe namespace.
+func endsIn(name, serial string) bool {
+	name, serial = strings.ToLower(name), strings.ToLower(serial)
+	if at := strings.LastIndex(name, "_"); at > 0 && strings.Trim(name[at+1:], "0123456789") == "" && !strings.HasSuffix(name, serial) {
+		name = name[:at]
+	}
+	before, ok := strings.CutSuffix(name, serial)
+	if !ok || serial == "" {
+		return false
+	}
+	return before == "" || before[len(before)-1] < 'a' || before[len(before)-1] > 'z'
+}
+
+// namedMount is how the host mounts a disk by a name that only this volume has,
+// "" when it does not.
+func (l *look) namedMount(name string) string {
+	for _, source := range l.sources {
+		id, ok := strings.CutPrefix(source, "/dev/disk/by-id/")
+		if !ok {
+			continue
+		}
+		if to := l.names[id]; to == name || to != "" && l.disks[to].parent == name {
+			return source
+		}
+	}
+	return ""
 }
 
 // sameDevice compares names of whole disks; providers say sdf where the kernel
@@ -193,7 +222,14 @@ func (l *look) all() located {
 		}
 		out.holes = append(out.holes, driver.Hole{Place: p, Reason: reason})
 	}
-	// The machine comes back with its boot disk, whatever the places are.
+	// The machine comes back with its boot disk, whatever the places are; the
+	// plan must know, as it takes back whatever else the machine carries.
+	if at, ok := l.on("self", "/"); ok && !l.asked(driver.PartSystem) {
+		if units, reason := l.mounted(at); reason == "" {
+			l.use(units)
+			out.captured = append(out.captured, driver.Place{Part: driver.PartSystem, Path: "/", Detail: "the whole machine comes back"})
+		}
+	}
 	for _, u := range l.machine.Units {
 		if (u.Boot || u.Whole) && u.Left == "" {
 			l.used[u.ID] = u
@@ -205,6 +241,10 @@ func (l *look) all() located {
 		}
 	}
 	return out
+}
+
+func (l *look) asked(p driver.Part) bool {
+	return slices.ContainsFunc(l.subject.Places, func(o driver.Place) bool { return o.Part == p })
 }
 
 // place returns why the place is not captured, "" when it is.
@@ -304,10 +344,10 @@ func (l *look) database() string {
 
 // The kinds of file system that no snapshot of a disk holds.
 var (
-	pseudo = setOf("proc sysfs cgroup cgroup2 devpts devtmpfs mqueue hugetlbfs debugfs tracefs securityfs pstore bpf configfs fusectl autofs binfmt_misc efivarfs nsfs rpc_pipefs")
-	memory = setOf("tmpfs ramfs")
-	remote = setOf("nfs nfs4 cifs smb3 smbfs ceph glusterfs fuse.glusterfs 9p virtiofs afs lustre beegfs ocfs2 gfs2 davfs fuse.sshfs fuse.s3fs fuse.rclone fuse.davfs")
-	layers = setOf("overlay aufs squashfs fuse.fuse-overlayfs")
+	pseudo   = setOf("proc sysfs cgroup cgroup2 devpts devtmpfs mqueue hugetlbfs debugfs tracefs securityfs pstore bpf configfs fusectl autofs binfmt_misc efivarfs nsfs rpc_pipefs")
+	volatile = setOf("tmpfs ramfs")
+	network  = setOf("nfs nfs4 cifs smb3 smbfs ceph glusterfs fuse.glusterfs 9p virtiofs afs lustre beegfs ocfs2 gfs2 davfs fuse.sshfs fuse.s3fs fuse.rclone fuse.davfs")
+	layers   = setOf("overlay aufs squashfs fuse.fuse-overlayfs")
 )
 
 func setOf(words string) map[string]bool {
@@ -322,9 +362,9 @@ func setOf(words string) map[string]bool {
 // a sentence.
 func (l *look) mounted(m mount) ([]Unit, string) {
 	switch {
-	case remote[m.kind], strings.HasPrefix(m.kind, "fuse.") && !layers[m.kind]:
+	case network[m.kind], strings.HasPrefix(m.kind, "fuse.") && !layers[m.kind]:
 		return nil, fmt.Sprintf("lies on a network or user-space file system (%s from %s at %s)", m.kind, m.source, m.point)
-	case memory[m.kind], pseudo[m.kind]:
+	case volatile[m.kind], pseudo[m.kind]:
 		return nil, fmt.Sprintf("lies in memory (%s at %s)", m.kind, m.point)
 	case layers[m.kind]:
 		return nil, fmt.Sprintf("lies on layers whose disks cannot be told (%s at %s)", m.kind, m.point)
@@ -342,6 +382,9 @@ func (l *look) mounted(m mount) ([]Unit, string) {
 			return nil, fmt.Sprintf("lies on disk %s, which is none of the volumes that the provider shows of machine %s", d, l.machine.Name)
 		case u.Left != "":
 			return nil, fmt.Sprintf("lies on %s (disk %s): %s", u.ID, d, u.Left)
+		}
+		if source := l.namedMount(d); u.Replaced && source != "" {
+			return nil, fmt.Sprintf("lies on %s, which the host mounts as %s: the volume of a restore has another name, and the host would not come up; mount it by UUID", u.ID, source)
 		}
 		units = append(units, u)
 	}

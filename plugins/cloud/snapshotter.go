@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ const (
 	defaultLabel  = "cloud_id"
 	defaultPoll   = 5 * time.Second
 	defaultWait   = 4 * time.Hour
+	defaultKeep   = 1
 	shortestPoll  = time.Millisecond
 )
 
@@ -33,6 +35,7 @@ type snapshotter struct {
 	provider Provider
 	label    string
 	price    string
+	keep     int // earlier rollouts
 	pace     pace
 
 	mu    sync.Mutex
@@ -50,17 +53,24 @@ type handleData struct {
 func (s *snapshotter) Info(context.Context) (driver.Info, error) {
 	attributes := append(slices.Clone(s.Attributes),
 		driver.Attribute{Name: "label", Type: "string", Default: s.Label, Help: "Host label that holds the id or name of the machine; without it the host's own name is looked for."},
+		driver.Attribute{Name: "keep", Type: "number", Default: strconv.Itoa(defaultKeep), Help: "How many earlier rollouts' snapshots of a machine to keep, at least 1; older ones are deleted while the next one is prepared."},
 		driver.Attribute{Name: "poll", Type: "duration", Default: defaultPoll.String(), Help: "How often the provider is asked whether something is ready."},
 		driver.Attribute{Name: "wait", Type: "duration", Default: defaultWait.String(), Help: "Longest wait for one snapshot or one machine."},
 		driver.Attribute{Name: "price", Type: "string", Default: s.Price, Help: "What one GiB of snapshot costs in a month; only shown in the plan."},
 	)
 	return driver.Info{Name: s.Name, Version: s.Version, Kind: driver.KindSnapshot,
-		Capabilities: []string{driver.CapabilityMachine}, Schema: driver.Schema{Attributes: attributes}}, nil
+		Capabilities: []string{driver.CapabilityMachine, driver.CapabilityPrepare}, Schema: driver.Schema{Attributes: attributes}}, nil
 }
 
 // Configure implements driver.Driver.
 func (s *snapshotter) Configure(ctx context.Context, c driver.Config) error {
-	s.label, s.price, s.pace = s.Label, s.Price, pace{defaultPoll, defaultWait}
+	s.label, s.price, s.pace, s.keep = s.Label, s.Price, pace{defaultPoll, defaultWait}, defaultKeep
+	if v, ok := c["keep"].(float64); ok {
+		if v < 1 || v > 1000 || v != float64(int(v)) {
+			return driver.Errorf(driver.Permanent, "keep = %v: write a whole number from 1 to 1000", v)
+		}
+		s.keep = int(v)
+	}
 	if v, ok := c["label"].(string); ok && v != "" {
 		s.label = v
 	}
@@ -164,12 +174,6 @@ func (s *snapshotter) open(h driver.Handle) (handleData, error) {
 		return d, driver.Errorf(driver.Permanent, "the handle of snapshot %s is damaged: %q", h.Key, h.Data)
 	}
 	return d, nil
-}
-
-// Prepare implements driver.Snapshotter and does nothing: providers copy only
-// what changed since the last snapshot of a volume by themselves.
-func (s *snapshotter) Prepare(ctx context.Context, _ driver.SnapshotRequest, _ driver.Runner) error {
-	return ctx.Err()
 }
 
 func asError(err error, target **driver.Error) bool { return errors.As(err, target) }

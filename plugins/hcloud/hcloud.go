@@ -275,18 +275,21 @@ func (p *provider) unlocked(ctx context.Context, m cloud.Machine, s cloud.Stages
 // act starts an action of a server and waits for its end.
 func (p *provider) act(ctx context.Context, s cloud.Stages, verb string, server *hcloud.Server,
 	start func(context.Context, *hcloud.Server) (*hcloud.Action, *hcloud.Response, error)) error {
-	var a *hcloud.Action
+	var begun, a *hcloud.Action
 	what := verb + " server " + server.Name
 	err := do(ctx, what, func(ctx context.Context) (err error) {
-		a, _, err = start(ctx, server)
+		begun, _, err = start(ctx, server)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	if begun == nil {
+		return cloud.Refusal(what, 0, 0, errors.New("the answer names no action"))
+	}
 	err = s.Wait(ctx, "the end of the action to "+what, func(ctx context.Context) (bool, error) {
 		err := do(ctx, "look at the action to "+what, func(ctx context.Context) (err error) {
-			a, _, err = p.api.Action.GetByID(ctx, a.ID)
+			a, _, err = p.api.Action.GetByID(ctx, begun.ID)
 			return err
 		})
 		return err == nil && (a == nil || a.Status != hcloud.ActionStatusRunning), err

@@ -62,13 +62,13 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func all() bool { return os.Getenv("NCFLEET_TEST_ALL") != "" }
+func all() bool { return os.Getenv("NCFLEET_FAULTS") == "all" }
 
 func TestFaults(t *testing.T) {
 	s := newScene(t)
 	proxy := cloudtest.NewProxy(t, s.URL)
 	s.public = proxy.URL
-	kinds := []cloudtest.Fault{cloudtest.TooMany, cloudtest.Gateway, cloudtest.Lost, cloudtest.Cut}
+	kinds := []cloudtest.Fault{cloudtest.TooMany, cloudtest.Lost, cloudtest.Cut, cloudtest.Killed}
 	if all() {
 		kinds = nil
 	}

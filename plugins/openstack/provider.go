@@ -60,7 +60,7 @@ func (p *provider) Machine(ctx context.Context, ref string) (cloud.Machine, erro
 		if err != nil {
 			return m, err
 		}
-		u := cloud.Unit{ID: v.ID, Device: a.Device, Serial: v.ID[:min(serialLength, len(v.ID))], GiB: int64(v.Size)}
+		u := cloud.Unit{ID: v.ID, Device: a.Device, Serial: v.ID[:min(serialLength, len(v.ID))], GiB: int64(v.Size), Replaced: true}
 		switch {
 		case bootsFromVolume(s) && i == 0:
 			u.Boot = true

@@ -24,6 +24,8 @@ type Host struct {
 	Database string
 	// Server is the device on which the database server's data lies.
 	Server string
+	// More is added to what the host says of itself: lines of the core's script.
+	More string
 }
 
 // Run implements driver.Runner for the commands of the core.
@@ -88,7 +90,7 @@ func (h *Host) facts(places []string) string {
 			}
 		}
 	})
-	return b.String() + "end\n"
+	return b.String() + h.More + "end\n"
 }
 
 // Subject is a target on that host: code and config on /, data and the database

@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
-
-func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), d)
-}
 
 // call does one phase once.
 func (s *suite) call(ctx context.Context, t *testing.T, d driver.Snapshotter, p phase, key string, h *driver.Handle) error {

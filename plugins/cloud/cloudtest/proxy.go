@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,12 +30,14 @@ const (
 	Cut      Fault = "answer cut after"     // half of the body
 	Slow     Fault = "slow answer"          // comes late, whole
 	Refused  Fault = "connection lost"      // before the call is read
+	Killed   Fault = "driver killed after"  // the effect happened; another process goes on
+	KilledAt Fault = "driver killed before" // without the effect
 	Hidden   Fault = "new things invisible" // in lists, for some reads; needs Target.Hide
 )
 
 // Faults is every fault of one call.
 func Faults() []Fault {
-	return []Fault{TooMany, Conflict, Broken, Gateway, Down, Lost, Cut, Slow, Refused}
+	return []Fault{TooMany, Conflict, Broken, Gateway, Down, Lost, Cut, Slow, Refused, Killed, KilledAt}
 }
 
 // Call is one request that passed the proxy.
@@ -45,7 +48,7 @@ type Call struct {
 }
 
 // numbers and ids in paths are not part of a route.
-var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9]+\b|\b(vol|snap|i|ami|eni|task|session|vm|UPID)-?[0-9A-Za-z:]{3,}`)
+var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\bUPID:[^/]+|\b(vol|snap|i|ami|eni)-[0-9a-f]+|\b(task|session|vm)-[0-9]+|\b[0-9]+\b|ncfleet[:][A-Za-z0-9_-]+`)
 
 // Route is the call with ids replaced, "POST /servers/*/actions/poweroff".
 func (c Call) Route() string { return c.Method + " " + ids.ReplaceAllString(c.Path, "*") }
@@ -67,6 +70,23 @@ type Proxy struct {
 	after  string                    // Retry-After of always and TooMany
 	calls  []Call
 	slow   time.Duration
+	kill   func() // ends the driver's call
+}
+
+// onKill sets what Killed and KilledAt do.
+func (p *Proxy) onKill(kill func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kill = kill
+}
+
+func (p *Proxy) killDriver() {
+	p.mu.Lock()
+	kill := p.kill
+	p.mu.Unlock()
+	if kill != nil {
+		kill()
+	}
 }
 
 // NewProxy starts a proxy before target; it ends with the test.
@@ -164,9 +184,18 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// spoil answers one call with its fault.
+// spoil answers one call with its fault. What the provider is asked for happens
+// even though the caller is gone.
 func (p *Proxy) spoil(w *recorder, r *http.Request, forward http.Handler, f Fault) {
+	r = r.WithContext(context.WithoutCancel(r.Context()))
 	switch f {
+	case Killed, KilledAt:
+		if f == Killed {
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		p.killDriver()
+		w.status = 0
+		panic(http.ErrAbortHandler)
 	case TooMany:
 		w.Header().Set("Retry-After", "0")
 		p.answer(w, http.StatusTooManyRequests)
