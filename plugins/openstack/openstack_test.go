@@ -2,7 +2,9 @@ package openstack
 
 import (
 	"context"
+	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -64,9 +66,21 @@ func TestConformance(t *testing.T) {
 
 func all() bool { return os.Getenv("NCFLEET_FAULTS") == "all" }
 
+// verb tells the actions on a server apart, which all go to one path.
+func verb(r *http.Request, body string) string {
+	var b map[string]any
+	if strings.HasSuffix(r.URL.Path, "/action") && json.Unmarshal([]byte(body), &b) == nil {
+		for k := range b {
+			return " " + k
+		}
+	}
+	return ""
+}
+
 func TestFaults(t *testing.T) {
 	s := newScene(t)
 	proxy := cloudtest.NewProxy(t, s.URL)
+	proxy.Action = verb
 	s.public = proxy.URL
 	kinds := []cloudtest.Fault{cloudtest.TooMany, cloudtest.Lost, cloudtest.Cut, cloudtest.Killed}
 	if all() {
