@@ -32,7 +32,9 @@
 //
 // A rebuild runs cloud-init with the same instance id as before. Replaced
 // volumes are kept, and bear the metadata ncfleet-key, until the snapshot is
-// deleted; take that off a volume to keep it for good. An attachment with
+// deleted; take that off a volume to keep it for good. Cinder deletes no volume
+// that has snapshots: one that has a later key's goes with that key, and one that
+// has a person's is left to the person. An attachment with
 // delete_on_termination loses that property, so that a volume is kept rather
 // than lost.
 //

@@ -52,12 +52,23 @@ func (f *fake) oneVolume(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, map[string]any{"volume": f.volume(v)})
 	case r.Method == "DELETE" && f.status(v) != "available":
 		refuse(w, 400, "badRequest", "Invalid volume: Volume status must be available or error")
+	case r.Method == "DELETE" && f.hasSnapshots(v.ID):
+		refuse(w, 400, "badRequest", "Invalid volume: Volume status must be available or error and must not be migrating, attached, belong to a group, have snapshots or be awaiting a transfer.")
 	case r.Method == "DELETE":
 		delete(f.Volumes, v.ID)
 		answer(w, 202, nil)
 	default:
 		answer(w, 200, map[string]any{"volume": f.volume(v)})
 	}
+}
+
+func (f *fake) hasSnapshots(volume string) bool {
+	for _, s := range f.Snaps {
+		if s.Of == volume {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *fake) createVolume(w http.ResponseWriter, r *http.Request) {

@@ -268,3 +268,44 @@ func TestCredentials(t *testing.T) {
 		}
 	}
 }
+
+// TestVolumeWithSnapshots shows the fate of a replaced volume, which Cinder does
+// not delete while it has snapshots: it goes with the last key of ours, and
+// stays for good with a snapshot that a person made.
+func TestVolumeWithSnapshots(t *testing.T) {
+	s := newScene(t)
+	d := New()
+	if err := d.Configure(t.Context(), config(s.URL)); err != nil {
+		t.Fatal(err)
+	}
+	first := s.Machines[s.id].Attached["/dev/vdb"]
+	handles := map[string]driver.Handle{}
+	for _, key := range []string{"one/h", "two/h"} {
+		h, err := d.Create(t.Context(), driver.SnapshotRequest{Key: key, Subject: s.subject}, s.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handles[key] = h
+	}
+	remove := func(key string) {
+		t.Helper()
+		if err := d.Delete(t.Context(), handles[key], s.host); err != nil {
+			t.Fatal(err)
+		}
+		if snapshots, volumes := s.kept(key); snapshots+volumes > 0 {
+			t.Errorf("%s: %d snapshots and %d volumes are left", key, snapshots, volumes)
+		}
+	}
+	if err := d.Restore(t.Context(), handles["two/h"], s.subject, s.host); err != nil {
+		t.Fatal(err)
+	}
+	s.Look(func() { s.Snaps["mine"] = &cloudtest.Snapshot{ID: "mine", Of: first, State: "ready"} })
+	remove("two/h")
+	if _, volumes := s.kept("one/h"); volumes != 1 {
+		t.Errorf("the replaced volume does not go with the key of its other snapshot: %d volumes", volumes)
+	}
+	remove("one/h")
+	if s.Volumes[first] == nil || s.Snaps["mine"] == nil {
+		t.Error("a person's snapshot, or the volume that it is of, was deleted")
+	}
+}

@@ -3,6 +3,7 @@ package openstack
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -295,6 +296,11 @@ func (p *provider) images(ctx context.Context) ([]cloud.Snap, error) {
 
 // Delete implements cloud.Provider.
 func (p *provider) Delete(ctx context.Context, n cloud.Snap) error {
+	if n.State == cloud.Retained {
+		if free, err := p.freeOfSnapshots(ctx, n); err != nil || !free {
+			return err
+		}
+	}
 	err := do(ctx, "delete "+n.ID+" of "+n.Unit, func(ctx context.Context) error {
 		switch {
 		case n.State == cloud.Retained:
@@ -308,6 +314,48 @@ func (p *provider) Delete(ctx context.Context, n cloud.Snap) error {
 		return nil
 	}
 	return err
+}
+
+// freeOfSnapshots makes way for the deletion of a volume, as Cinder deletes none
+// that has snapshots: those of the same key go first. With one of another key
+// the volume changes to that key, and is deleted with it; with one that is a
+// person's it loses its tags, and is the person's too.
+func (p *provider) freeOfSnapshots(ctx context.Context, n cloud.Snap) (bool, error) {
+	list, err := p.snapshots(ctx)
+	if err != nil {
+		return false, err
+	}
+	list = slices.DeleteFunc(list, func(s snapshots.Snapshot) bool { return s.VolumeID != n.ID })
+	if len(list) == 0 {
+		return true, nil
+	}
+	for _, s := range list {
+		if s.Metadata[cloud.TagKey] == n.Key {
+			if err := p.Delete(ctx, cloud.Snap{ID: s.ID, Unit: n.ID}); err != nil && driver.ClassOf(err) != driver.Retryable {
+				return false, err
+			}
+			return false, &driver.Error{Class: driver.Retryable, Message: fmt.Sprintf("volume %s waits for the deletion of its snapshot %s", n.ID, s.ID)}
+		}
+	}
+	v, err := p.readVolume(ctx, n.ID)
+	if err != nil {
+		return false, err
+	}
+	metadata := withoutOurs(v.Metadata)
+	metadata[tagRestored] = "replaced"
+	if t, ours := cloud.ReadTags(list[0].Metadata); ours {
+		t.Unit = n.ID
+		maps.Copy(metadata, t.Map())
+	}
+	return false, p.describe(ctx, n.ID, metadata)
+}
+
+// describe sets the whole metadata of a volume.
+func (p *provider) describe(ctx context.Context, volume string, metadata map[string]string) error {
+	return do(ctx, "describe volume "+volume, func(ctx context.Context) error {
+		_, err := volumes.Update(ctx, p.volume, volume, volumes.UpdateOpts{Metadata: metadata}).Extract()
+		return err
+	})
 }
 
 // serverCall does one action on a server.

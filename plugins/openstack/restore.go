@@ -319,13 +319,6 @@ func withoutOurs(metadata map[string]string) map[string]string {
 	return rest
 }
 
-func (r *restore) describe(ctx context.Context, volume string, metadata map[string]string) error {
-	return do(ctx, "describe volume "+volume, func(ctx context.Context) error {
-		_, err := volumes.Update(ctx, r.volume, volume, volumes.UpdateOpts{Metadata: metadata}).Extract()
-		return err
-	})
-}
-
 // rebuild gives the stopped server its own disk back. Nova cannot tell for
 // which restore a server was rebuilt, so each call rebuilds once; doing it
 // again brings the same contents.
