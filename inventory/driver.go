@@ -27,10 +27,11 @@ func (l *loader) readDrivers() {
 		}
 		attrs, diags := b.Body.JustAttributes()
 		l.reportHCL(diags, b.DefRange, what, nil)
-		d := Driver{Kind: kind, Name: name, Config: map[string]any{}, Ranges: map[string]Range{}, Range: l.place(b.DefRange)}
+		d := Driver{Kind: kind, Name: name, Config: map[string]any{}, Ranges: map[string]Range{}, Range: l.place(b.DefRange),
+			text: s.bytes, block: b.DefRange, spans: map[string]hcl.Range{}}
 		sec := &section{what: what, src: s, rng: b.DefRange, attrs: attrs}
 		for _, a := range sortedAttributes(attrs) {
-			d.Ranges[a.Name] = l.place(a.Range)
+			d.Ranges[a.Name], d.spans[a.Name] = l.place(a.Range), a.Range
 			if v, ok := l.in(sec, s.ctx).setting(a.Name); ok {
 				d.Config[a.Name] = v
 			}
@@ -63,6 +64,31 @@ func (s scope) setting(name string) (any, bool) {
 	s.bad(name, "Wrong type for "+name,
 		fmt.Sprintf("A driver's setting is a string, a number, true or false, a list of strings or one secret(…), not %s.", article(v.Type().FriendlyName())))
 	return nil, false
+}
+
+// Problem is a fault of a driver block that only the driver's own schema shows.
+type Problem struct {
+	Attribute string // in question; one that is missing is reported at the block
+	Summary   string
+	Detail    string // with the way out
+	Conceal   bool   // the attribute's value must not be shown
+}
+
+// Diagnose points into the operator's file for each problem of the block.
+func (d Driver) Diagnose(problems []Problem) Diagnostics {
+	var c collector
+	where := fmt.Sprintf("driver %q %q", d.Kind, d.Name)
+	for _, p := range problems {
+		span, ok := d.spans[p.Attribute]
+		if !ok {
+			span = d.block
+		}
+		c.add(SeverityError, span, where, p.Summary, p.Detail)
+		if p.Conceal {
+			c.concealLast()
+		}
+	}
+	return c.finish([]*source{{name: d.block.Filename, bytes: d.text}})
 }
 
 // knownDrivers are the names usable for a kind: built-in and declared.

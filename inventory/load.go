@@ -105,10 +105,11 @@ func (l *loader) load(paths []string) *Fleet {
 	l.readHosts()
 	l.readGroups()
 	rollouts := l.readRollouts()
+	notify := l.readNotify()
 	if hasErrors(l.diags.list) {
 		return nil
 	}
-	fleet := &Fleet{Drivers: l.drivers, Rollouts: rollouts, Digest: l.digest()}
+	fleet := &Fleet{Drivers: l.drivers, Rollouts: rollouts, Notify: notify, Digest: l.digest()}
 	fleet.Hosts = make([]Host, len(l.hosts))
 	for i, h := range l.hosts {
 		fleet.Hosts[i] = h.Host

@@ -1,6 +1,10 @@
 package inventory
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+)
 
 // Range points into the operator's file; lines and columns count from 1.
 type Range struct {
@@ -14,6 +18,7 @@ type Fleet struct {
 	Hosts    []Host    // sorted by name
 	Drivers  []Driver  // as declared, in file order; built-ins need no block
 	Rollouts []Rollout // in file order
+	Notify   []Notify  // in file order
 	// Digest is the SHA-256 (hex) over the names and bytes of all files read.
 	Digest string
 	Files  []string
@@ -83,6 +88,29 @@ type Driver struct {
 	Config map[string]any
 	Ranges map[string]Range // of each attribute
 	Range  Range
+
+	text  []byte // of the file that holds the block
+	block hcl.Range
+	spans map[string]hcl.Range // of each attribute
+}
+
+// Notify is somewhere that is told of a rollout's waves and decisions.
+type Notify struct {
+	Kind string // "webhook", "slack", "talk" or "email"
+	Name string
+	// URL is where to send to, as text or, where the address itself lets
+	// anybody in, as a secret; exactly one is set. "" with email.
+	URL       string
+	SecretURL Secret
+	Key       Secret   // signs what is sent: webhook (optional), talk
+	Room      string   // talk: the conversation's token
+	Server    string   // email: host:port
+	User      string   // email; "" sends without a login
+	Password  Secret   // email
+	From      string   // email
+	To        []string // email
+	On        []string // "start", "wave", "decision", "end"
+	Range     Range
 }
 
 // Host is a machine.

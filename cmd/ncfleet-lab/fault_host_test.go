@@ -87,7 +87,7 @@ func TestLockedPackages(t *testing.T) {
 	s := newScene(t, play{system: true})
 	a := s.apply()
 	s.reach("close")
-	if err := s.host.LockAPT(t.Context(), int(lasts(20*time.Second, 90*time.Second)/time.Second)); err != nil {
+	if err := s.host.LockPackages(t.Context(), int(lasts(20*time.Second, 90*time.Second)/time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	_, out := a.ends(6*time.Minute, 0)

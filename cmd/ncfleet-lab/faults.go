@@ -125,11 +125,12 @@ func drainCommand(a *app) *cobra.Command {
 	})
 }
 
-func lockAPTCommand(a *app) *cobra.Command {
+func lockPackagesCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "lock-apt HOST SECONDS",
-		Short: "let a process of the host hold dpkg's lock for a while",
-		Args:  cobra.ExactArgs(2),
+		Use:     "lock-packages HOST SECONDS",
+		Aliases: []string{"lock-apt"},
+		Short:   "let a process of the host hold the locks of its package tools for a while",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seconds, err := strconv.Atoi(args[1])
 			if err != nil {
@@ -139,10 +140,10 @@ func lockAPTCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := h.LockAPT(cmd.Context(), seconds); err != nil {
+			if err := h.LockPackages(cmd.Context(), seconds); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "a process of %s holds dpkg's lock for %d s; undo: ncfleet-lab%s exec %s systemctl stop lab-lock\n",
+			fmt.Fprintf(a.stdout, "a process of %s holds the locks of its package tools for %d s; undo: ncfleet-lab%s exec %s systemctl stop lab-lock\n",
 				h.Name, seconds, a.flags(), h.Name)
 			return nil
 		},
@@ -156,8 +157,8 @@ func offerCommand(a *app) *cobra.Command {
 		if broken {
 			did += ", and lab-bad 1.1, whose installation fails"
 		}
-		return did + "; it sees them at its next apt-get update; there is no way back", h.Offer(broken)
+		return did + "; it sees them when its package index is renewed; there is no way back", h.Offer(broken)
 	})
-	c.Flags().BoolVar(&broken, "broken", false, "among them one whose postinst script fails")
+	c.Flags().BoolVar(&broken, "broken", false, "among them one whose postinst script (or %post scriptlet) fails")
 	return c
 }

@@ -148,10 +148,10 @@ func TestFill(t *testing.T) {
 	h.exec("rm", "-f", "/srv/enough")
 }
 
-func TestLockAPT(t *testing.T) {
+func TestLockPackages(t *testing.T) {
 	f := realFleet(t)
 	h := f.host(2)
-	f.verb("lock-apt", h.Name, "600")
+	f.verb("lock-packages", h.Name, "600")
 	_, err := h.Output(t.Context(), "apt-get", "install", "-y", "--reinstall", "lab-old")
 	if err == nil || !strings.Contains(err.Error(), "/var/lib/dpkg/lock-frontend. It is held by process") {
 		t.Errorf("apt-get with the lock held: %v", err)

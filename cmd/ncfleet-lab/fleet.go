@@ -14,21 +14,25 @@ import (
 )
 
 func buildCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var distros []string
+	c := &cobra.Command{
 		Use:   "build",
 		Short: "make the file system that all hosts share; up does so by itself when it is missing",
 		Long: `build makes a Debian 12 with everything that a host needs, from this machine's own package sources
-(and apt proxy), into the cache. It takes about two minutes and is done again only when its recipe
-changes.`,
+(and apt proxy), into the cache, and a layer for each of the other distributions: their real package
+tool (dnf 4, zypper) on that Debian, a repository of theirs, and nothing of apt and dpkg. It takes about
+three minutes and is done again only when its recipe changes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := a.lab()
 			if err != nil {
 				return err
 			}
-			return l.Build(cmd.Context())
+			return l.Build(cmd.Context(), distros...)
 		},
 	}
+	c.Flags().StringSliceVar(&distros, "distro", lab.Distros, "distributions to have layers for")
+	return c
 }
 
 func upCommand(a *app) *cobra.Command {
@@ -40,6 +44,9 @@ func upCommand(a *app) *cobra.Command {
 installed by its own installer, and waiting for it: package updates (one of them for security, one
 with a conffile question, one that asks for a reboot), a held and a kept-back package, a product's
 next major, and the next major of Nextcloud.
+
+A rocky-like host has the real dnf 4 and rpm, a suse-like one the real zypper, each with its own RPM
+repository and nothing of apt; the rest of them is the Debian of all hosts.
 
 Without --releases, Nextcloud is a small stand-in that behaves like it where a rollout looks. With
 --releases DIR it is the real one: DIR holds nextcloud-28.0.2.tar.bz2 (or .zip), at least one more, and
@@ -61,7 +68,7 @@ It changes one setting of this machine, fs.inotify.max_user_instances, and down 
 	f.StringSliceVar(&o.DBs, "db", lab.Databases, "databases, dealt in turn")
 	f.StringVar(&o.Releases, "releases", "", "folder of official releases (default: the stand-in's own)")
 	f.StringVar(&o.Nextcloud, "nextcloud", "", "version to install (default: the oldest there is)")
-	f.StringVar(&o.Disk, "disk", lab.Disks[0], "data disks: loop (an ext4 image) or tmpfs")
+	f.StringSliceVar(&o.Disks, "disk", lab.Disks[:1], "data disks, dealt in turn: loop (an ext4 image), tmpfs, btrfs (an image; Nextcloud and the databases in subvolumes)")
 	return c
 }
 

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		panic(err) // it is a flag of every test program
 	}
 	code := m.Run()
-	if problems := append(shared.end(), official.end()...); len(problems) > 0 {
+	if problems := slices.Concat(shared.end(), official.end(), mixed.end(), btrfs.end()); len(problems) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: the lab left behind:\n  %s\n", strings.Join(problems, "\n  "))
 		code = 1
 	}
@@ -59,14 +59,21 @@ type sharedFleet struct {
 	before  traces
 	// releases is a folder of official releases, "" = the stand-in's.
 	releases string
+	name     string // told apart from the others by it
 	size     int
 	dbs      []string
+	distros  []string
+	disks    []string
 }
 
 var (
 	shared = sharedFleet{size: fleetSize}
 	// official is a fleet with official releases, where a folder of them is given.
-	official = sharedFleet{size: 3, dbs: []string{"mariadb"}, releases: os.Getenv("NCFLEET_LAB_RELEASES")}
+	official = sharedFleet{name: "-official", size: 3, dbs: []string{"mariadb"}, releases: os.Getenv("NCFLEET_LAB_RELEASES")}
+	// mixed has two hosts of each distribution.
+	mixed = sharedFleet{name: "-mixed", size: 2 * len(lab.Distros), distros: lab.Distros}
+	// btrfs is one host whose data disk is btrfs.
+	btrfs = sharedFleet{name: "-btrfs", size: 1, dbs: []string{"mariadb"}, disks: []string{"btrfs"}}
 )
 
 // fleet is the shared fleet in the hands of one test.
@@ -112,7 +119,7 @@ func (s *sharedFleet) begin() {
 		return
 	}
 	removeStale(ctx)
-	s.dir = filepath.Join(os.TempDir(), fmt.Sprintf("ncfleet-lab-test-%d%s", os.Getpid(), map[bool]string{true: "-official"}[s.releases != ""]))
+	s.dir = filepath.Join(os.TempDir(), fmt.Sprintf("ncfleet-lab-test-%d%s", os.Getpid(), s.name))
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, dir: s.dir, cache: lab.DefaultCache}
 	l, err := a.lab()
 	if err == nil {
@@ -120,7 +127,7 @@ func (s *sharedFleet) begin() {
 			s.skip = err.Error()
 			return
 		}
-		if !l.Built() {
+		if !l.Built(s.distros...) {
 			s.skip = "what all hosts share is not built yet, which takes some minutes: run ncfleet-lab build first"
 			return
 		}
@@ -131,7 +138,7 @@ func (s *sharedFleet) begin() {
 	}
 	begun := time.Now()
 	if err == nil {
-		err = l.Up(ctx, lab.UpOptions{Hosts: s.size, DBs: s.dbs, Releases: s.releases})
+		err = l.Up(ctx, lab.UpOptions{Hosts: s.size, Distros: s.distros, DBs: s.dbs, Disks: s.disks, Releases: s.releases})
 	}
 	fmt.Printf("lab: %d hosts up in %.1f s\n", s.size, time.Since(begun).Seconds())
 	s.err = err

@@ -52,6 +52,8 @@ type play struct {
 	seconds int    // of occ upgrade; 0 is 5
 	core    string // further lines of core { }
 	more    string // further lines of the rollout
+	// snapshot is the driver that takes snapshots; "" is archive.
+	snapshot string
 }
 
 // newScene waits for a host, makes it anew and opens the ledger.
@@ -116,19 +118,23 @@ func (s *scene) inventory(p play) string {
 	if p.system {
 		system = "  system {\n    level  = \"update\"\n    reboot = \"if_required\"\n  }\n"
 	}
+	snapshot := p.snapshot
+	if snapshot == "" {
+		snapshot = "archive"
+	}
 	return fmt.Sprintf(`ssh {
   user        = "ops"
   keys        = [%q]
   known_hosts = [%q]
 }
-driver "snapshot" "archive" {
+driver "snapshot" %q {
   directory = "/srv/ncfleet"
   keep      = 2
 }
 host %q {
   address  = %q
   packages = "apt"
-  snapshot = "archive"
+  snapshot = %q
   nextcloud "main" {
     path = "/srv/nextcloud/html"
     url  = %q
@@ -144,7 +150,7 @@ rollout "fault" {
   }
 %s
 }
-`, s.lab.KeyFile(), s.lab.KnownHosts(), s.host.Name, s.host.Address, s.host.URL(), system, p.core, p.more)
+`, s.lab.KeyFile(), s.lab.KnownHosts(), snapshot, s.host.Name, s.host.Address, snapshot, s.host.URL(), system, p.core, p.more)
 }
 
 func (s *scene) write(name, text string) {
@@ -366,8 +372,19 @@ func (s *scene) openLedger() {
 // checkLedger ends the client and reads back every write that was acknowledged.
 func (s *scene) checkLedger() {
 	s.Helper()
+	s.closeLedger()
+	s.readLedger()
+}
+
+// closeLedger ends the client: from here on nobody writes.
+func (s *scene) closeLedger() {
+	s.Helper()
 	_ = s.ledger.cmd.Process.Signal(os.Interrupt)
 	s.ledger.ends(time.Minute, 0)
+}
+
+func (s *scene) readLedger() {
+	s.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		s.Fatal(err)

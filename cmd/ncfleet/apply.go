@@ -198,7 +198,16 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	}
 	lines := a.talk()
 	progress := report.NewProgress(lines, p, a.look(lines))
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: progress,
+	before, err := replay(j, id)
+	if err != nil {
+		return err
+	}
+	told, endTold, err := a.notifier(w.fleet, id, before)
+	if err != nil {
+		return err
+	}
+	defer endTold()
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: sinks{progress, told},
 		Window: windowZone(p), Who: who(), Now: now})
 	if err != nil {
 		return err

@@ -21,10 +21,15 @@ func completions(a *app, root *cobra.Command) {
 		}
 	}
 	for _, c := range root.Commands() {
+		if c.Name() == "snapshot" {
+			for _, verb := range c.Commands() {
+				verb.ValidArgsFunction = names(a.hostNames)
+			}
+		}
 		switch c.Name() {
 		case "survey", "lease":
 			c.ValidArgsFunction = names(a.hostNames)
-		case "plan":
+		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)
 		case "approve", "rollback":
 			c.ValidArgsFunction = names(a.targetsOfNewest)

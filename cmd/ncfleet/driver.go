@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -13,10 +12,16 @@ import (
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/plugins/apk"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
+	"github.com/ncfleet/ncfleet/plugins/btrfs"
+	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/lvm"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zfs"
+	"github.com/ncfleet/ncfleet/plugins/zypper"
 )
 
 // builtin is a driver that ncfleet serves by starting itself.
@@ -28,16 +33,23 @@ type builtin struct {
 
 var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
+	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
+	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
+	{driver.KindPackages, "apk", func() driver.Driver { return apk.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
+	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
+	{driver.KindSnapshot, "lvm", func() driver.Driver { return lvm.New() }},
+	{driver.KindSnapshot, "zfs", func() driver.Driver { return zfs.New() }},
 }
 
-// surveyPackages is the package driver that a survey tries on a host whose
-// block names none: what package manager it has is not known yet.
-const surveyPackages = "apt"
-
-// packagesOf names the driver that reads a host's packages.
-func packagesOf(h *inventory.Host) string {
-	return plan.PackagesDriver(h, &plan.Facts{PackageManager: surveyPackages})
+// packagesOf names the drivers that may read a host's packages: the one that
+// its block names, else all built-in ones, of which the survey takes the one
+// for the package manager that it finds.
+func packagesOf(h *inventory.Host) []string {
+	if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+		return []string{name}
+	}
+	return builtinNames()[string(driver.KindPackages)]
 }
 
 func builtinNames() map[string][]string {
@@ -82,7 +94,7 @@ func (a *app) lockPath() (string, error) {
 }
 
 func driverCommand(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "driver", Short: "list, pin and serve drivers"}
+	c := &cobra.Command{Use: "driver", Short: "list, pin, test and write drivers"}
 	c.AddCommand(
 		&cobra.Command{Use: "serve NAME", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 			for _, b := range builtins {
@@ -94,11 +106,12 @@ func driverCommand(a *app) *cobra.Command {
 			return fmt.Errorf("cannot serve driver %q: it is not built in", args[0])
 		}},
 		&cobra.Command{Use: "list", Short: "the drivers that the inventory uses, and where they come from", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return a.listDrivers() }},
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.listDrivers(cmd.Context()) }},
 		&cobra.Command{Use: "lock", Short: "accept the drivers as they are now: write their checksums to ncfleet.lock", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.lockDrivers(cmd) }},
 		&cobra.Command{Use: "verify", Short: "check the drivers against ncfleet.lock", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyDrivers() }},
+		driverTestCommand(a), driverNewCommand(a),
 	)
 	return c
 }
@@ -117,7 +130,9 @@ func usedDrivers(f *inventory.Fleet) []inventory.Driver {
 		add(d)
 	}
 	for i := range f.Hosts {
-		add(inventory.Driver{Kind: string(driver.KindPackages), Name: packagesOf(&f.Hosts[i])})
+		for _, name := range packagesOf(&f.Hosts[i]) {
+			add(inventory.Driver{Kind: string(driver.KindPackages), Name: name})
+		}
 		add(inventory.Driver{Kind: string(driver.KindSnapshot), Name: plan.SnapshotDriver(&f.Hosts[i])})
 	}
 	return list
@@ -143,23 +158,6 @@ func (a *app) sources(l *drivers.Launcher) ([]drivers.Source, []inventory.Driver
 		found = append(found, s)
 	}
 	return found, used, nil
-}
-
-func (a *app) listDrivers() error {
-	sources, _, err := a.sources(drivers.NewLauncher(drivers.Options{}))
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "KIND\tNAME\tFROM")
-	for _, s := range sources {
-		from := s.Path
-		if s.Builtin {
-			from = "built in"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Kind, s.Name, from)
-	}
-	return w.Flush()
 }
 
 func (a *app) lockDrivers(cmd *cobra.Command) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -90,6 +89,9 @@ func (a *app) driverSet() (*drivers.Set, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := tryConfig(context.Background(), s, used[i], config); err != nil {
+			return nil, err
+		}
 		if err := set.Add(s, config); err != nil {
 			return nil, err
 		}
@@ -98,36 +100,45 @@ func (a *app) driverSet() (*drivers.Set, error) {
 }
 
 // driverConfig checks a driver block against the schema that the driver itself
-// declares; problems point into the operator's file.
+// declares.
 func (a *app) driverConfig(l *drivers.Launcher, s drivers.Source, d inventory.Driver) (driver.Config, error) {
 	schema, err := schemaOf(l, s)
 	if err != nil {
 		return nil, err
 	}
+	return a.checkedConfig(schema, d)
+}
+
+// checkedConfig is the configuration that a block gives; problems are shown
+// with their place in the operator's file.
+func (a *app) checkedConfig(schema driver.Schema, d inventory.Driver) (driver.Config, error) {
 	block := map[string]any{}
+	for name, v := range d.Config {
+		if ref, ok := v.(inventory.Secret); ok {
+			v = drivers.Secret(ref) // judged before it is read
+		}
+		block[name] = v
+	}
+	if problems := drivers.CheckConfig(schema, block); len(problems) > 0 {
+		var list []inventory.Problem
+		for _, p := range problems {
+			list = append(list, inventory.Problem{Attribute: p.Attribute, Summary: p.Summary, Detail: p.Detail, Conceal: p.Secret})
+		}
+		if err := d.Diagnose(list).Render(a.stderr, a.color(a.stderr), a.width(a.stderr)); err != nil {
+			return nil, err
+		}
+		return nil, &exitCode{exitError, ""}
+	}
 	for name, v := range d.Config {
 		if ref, ok := v.(inventory.Secret); ok {
 			text, err := secret(ref)
 			if err != nil {
 				return nil, fmt.Errorf("driver %q %q, %s: %w", d.Kind, d.Name, name, err)
 			}
-			v = text
+			block[name] = drivers.Secret(text)
 		}
-		block[name] = v
 	}
-	problems := drivers.CheckConfig(schema, block)
-	if len(problems) == 0 {
-		return drivers.CompleteConfig(schema, block)
-	}
-	var lines []string
-	for _, p := range problems {
-		at := d.Range
-		if r, ok := d.Ranges[p.Attribute]; ok {
-			at = r
-		}
-		lines = append(lines, fmt.Sprintf("%s:%d,%d: driver %q %q: %s", at.File, at.Line, at.Col, d.Kind, d.Name, p.Summary+": "+p.Detail))
-	}
-	return nil, errors.New(strings.Join(lines, "\n"))
+	return drivers.CompleteConfig(schema, block)
 }
 
 func schemaOf(l *drivers.Launcher, s drivers.Source) (driver.Schema, error) {
@@ -165,11 +176,15 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		return r, nil
 	}
 	if s := w.rollout.System; w.wantsPackages() {
-		pm, err := w.set.PackageManager(packagesOf(h))
-		if err != nil {
-			return r, err
+		if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
+			pm, err := w.set.PackageManager(name)
+			if err != nil {
+				return r, err
+			}
+			r.Packages = pm
+		} else {
+			r.PackagesFor = func(manager string) (survey.Packages, error) { return w.set.PackageManager(manager) }
 		}
-		r.Packages = pm
 		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades}
 	}
 	if w.rollout.Core.To != "" {
@@ -268,7 +283,7 @@ func (w *world) compiled(ctx context.Context, facts map[string]plan.Facts) (map[
 		if len(selection.Changes) == 0 {
 			continue
 		}
-		pm, err := w.set.PackageManager(packagesOf(w.fleet.Host(name)))
+		pm, err := w.set.PackageManager(plan.PackagesDriver(w.fleet.Host(name), &f))
 		if err != nil {
 			return nil, err
 		}

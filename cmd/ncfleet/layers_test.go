@@ -17,12 +17,12 @@ const module = "github.com/ncfleet/ncfleet/"
 // rows is the table of layers: an import goes to a lower row, never sideways
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
-	{"plugins/driver"},
-	{"inventory", "controller/nextcloud", "plugins/cloud"},
-	{"controller/plan"},
+	{"plugins/driver", "examples"},
+	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy"},
+	{"controller/plan", "inventory/importer", "plugins/rpm"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/aws", "plugins/openstack"},
-	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "plugins/drivertest", "plugins/cloud/cloudtest"},
+	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/openstack", "plugins/dnf", "plugins/zypper", "plugins/btrfs", "plugins/apk", "plugins/libvirt", "plugins/proxmox", "plugins/vsphere", "plugins/lvm", "plugins/zfs"},
+	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest", "plugins/boxtest", "plugins/hostcopy/hostcopytest", "plugins/rpm/rpmtest"},
 	{"controller/sim"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
 	{"cmd/ncfleet-lab/lab"},
@@ -33,12 +33,13 @@ var rows = [][]string{
 var within = map[string]string{"plugins/rpc": "plugins/rpc/driverv1"}
 
 // pure packages neither reach the outside nor read a clock.
-var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud"}
+var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm"}
 
 // only says which packages alone may import a library.
 var only = map[string][]string{
-	"github.com/hashicorp/hcl/":       {"inventory"},
-	"github.com/zclconf/go-cty/":      {"inventory"},
+	"github.com/hashicorp/hcl/":       {"inventory", "inventory/importer"},
+	"github.com/zclconf/go-cty/":      {"inventory", "inventory/importer"},
+	"go.yaml.in/yaml/":                {"inventory/importer"},
 	"github.com/hashicorp/go-plugin":  {"plugins/rpc", "controller/drivers"},
 	"google.golang.org/grpc":          {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
 	"google.golang.org/protobuf":      {"plugins/rpc", "plugins/rpc/driverv1"},
@@ -48,6 +49,8 @@ var only = map[string][]string{
 	"github.com/aws/":                 {"plugins/aws"},
 	"github.com/gophercloud/":         {"plugins/openstack"},
 	"github.com/ProtonMail/go-crypto": {"controller/release"},
+	"github.com/vmware/govmomi":       {"plugins/vsphere"},
+	"github.com/digitalocean/":        {"plugins/libvirt", "plugins/digitalocean"},
 }
 
 var impureImports = []string{"os", "net", "math/rand", "math/rand/v2", "os/exec", "syscall", "io/ioutil", "path/filepath"}

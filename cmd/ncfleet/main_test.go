@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"testing"
 
@@ -22,6 +23,12 @@ func TestMain(m *testing.M) {
 		os.Exit(status)
 	}
 	if len(os.Args) > 3 && os.Args[1] == "driver" && os.Args[2] == "serve" {
+		if file := os.Getenv("TEST_COUNT_STARTS"); file != "" {
+			if f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+				fmt.Fprintf(f, "started %s\n", os.Args[3])
+				f.Close()
+			}
+		}
 		os.Exit(run(context.Background(), os.Args[1:], newApp()))
 	}
 	testscript.Main(m, map[string]func(){"ncfleet": main, "ncfleet-driver-idle": serveIdle})

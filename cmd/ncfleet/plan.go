@@ -173,7 +173,7 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 	if in.CompiledPackages, err = w.compiled(ctx, in.Facts); err != nil {
 		return plan.Plan{}, nil, err
 	}
-	if in.Drivers, err = w.driverUses(ctx); err != nil {
+	if in.Drivers, err = w.driverUses(ctx, in.Facts); err != nil {
 		return plan.Plan{}, nil, err
 	}
 	p, problems := plan.Compute(in)
@@ -182,7 +182,7 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 
 // driverUses names the drivers of the rollout's hosts with their versions; the
 // plan keeps those that its steps use.
-func (w *world) driverUses(ctx context.Context) ([]plan.DriverUse, error) {
+func (w *world) driverUses(ctx context.Context, facts map[string]plan.Facts) ([]plan.DriverUse, error) {
 	seen := map[plan.DriverUse]bool{}
 	var uses []plan.DriverUse
 	add := func(kind driver.Kind, name string) error {
@@ -201,10 +201,11 @@ func (w *world) driverUses(ctx context.Context) ([]plan.DriverUse, error) {
 		if err := add(driver.KindSnapshot, plan.SnapshotDriver(h)); err != nil {
 			return nil, err
 		}
-		if !w.wantsPackages() {
+		f := facts[name]
+		if f.Packages == nil {
 			continue
 		}
-		if err := add(driver.KindPackages, packagesOf(h)); err != nil {
+		if err := add(driver.KindPackages, plan.PackagesDriver(h, &f)); err != nil {
 			return nil, err
 		}
 	}

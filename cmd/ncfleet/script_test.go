@@ -55,8 +55,13 @@ func newLoginKey(ts *testscript.TestScript, neg bool, args []string) {
 type idleDriver struct{ driver.Snapshotter }
 
 func (idleDriver) Info(context.Context) (driver.Info, error) {
-	return driver.Info{Name: "idle", Version: "1.2.3", Kind: driver.KindSnapshot, Schema: driver.Schema{
-		Attributes: []driver.Attribute{{Name: "folder", Type: "string", Required: true, Help: "Where snapshots lie."}}}}, nil
+	return driver.Info{Name: "idle", Version: "1.2.3", Kind: driver.KindSnapshot, Capabilities: []string{driver.CapabilityPrepare}, Schema: driver.Schema{
+		Attributes: []driver.Attribute{
+			{Name: "folder", Type: "string", Required: true, Help: "Where snapshots lie."},
+			{Name: "token", Type: "string", Secret: true, Help: "What opens them."},
+			{Name: "mode", Type: "string", Help: "How they lie."},
+			{Name: "keep", Type: "number", Help: "How many."},
+		}}}, nil
 }
 
 func (idleDriver) Configure(context.Context, driver.Config) error { return nil }

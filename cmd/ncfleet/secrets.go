@@ -22,6 +22,12 @@ func checkSecrets(fleet *inventory.Fleet, p *plan.Plan) error {
 			errs = append(errs, fmt.Errorf("%s: %w", place, err))
 		}
 	}
+	for _, n := range fleet.Notify {
+		place := "notify " + n.Kind + " " + n.Name
+		check(place+", url", n.SecretURL)
+		check(place+", key", n.Key)
+		check(place+", password", n.Password)
+	}
 	for _, w := range p.Waves {
 		for _, t := range w.Targets {
 			h := fleet.Host(t.Host)

@@ -16,13 +16,18 @@ import (
 type Problem struct {
 	Attribute string // as the operator wrote it, or the one that is missing
 	Missing   bool   // the attribute is not in the block
+	Secret    bool   // its value must not be shown
 	Summary   string
 	Detail    string // with the way out
 }
 
+// Secret is a value that the block gives as a reference, resolved or not.
+type Secret string
+
 // CheckConfig compares a block with the driver's schema and returns every
 // problem, sorted by attribute. Values are string, bool, any Go number,
-// []string or []any; a nil value counts as absent.
+// []string, []any or Secret; a nil value counts as absent. A secret attribute
+// takes a Secret only, and no other attribute does.
 func CheckConfig(schema driver.Schema, block map[string]any) []Problem {
 	var problems []Problem
 	var names []string
@@ -39,11 +44,13 @@ func CheckConfig(schema driver.Schema, block map[string]any) []Problem {
 				})
 			}
 		default:
-			if _, why := convert(a, v); why != "" {
+			if p, ok := misplacedSecret(a, v); ok {
+				problems = append(problems, p)
+			} else if _, why := convert(a, v); why != "" {
 				problems = append(problems, Problem{
-					Attribute: a.Name,
-					Summary:   fmt.Sprintf("wrong value for %q", a.Name),
-					Detail:    strings.TrimSpace(fmt.Sprintf("%s %s", why, a.Help)),
+					Attribute: a.Name, Secret: a.Secret,
+					Summary: fmt.Sprintf("wrong value for %q", a.Name),
+					Detail:  strings.TrimSpace(fmt.Sprintf("%s %s", why, a.Help)),
 				})
 			}
 		}
@@ -55,6 +62,27 @@ func CheckConfig(schema driver.Schema, block map[string]any) []Problem {
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Attribute, b.Attribute) })
 	return problems
+}
+
+// misplacedSecret finds a secret written out, and one that the driver would
+// not keep to itself.
+func misplacedSecret(a driver.Attribute, v any) (Problem, bool) {
+	_, reference := v.(Secret)
+	_, text := v.(string)
+	switch {
+	case a.Secret && text:
+		return Problem{Attribute: a.Name, Secret: true,
+			Summary: fmt.Sprintf("the secret %q is written out", a.Name),
+			Detail: fmt.Sprintf("Whoever reads the inventory reads it. Refer to it instead, %s = secret(\"env:NAME\") or %s = secret(\"file:/path\"), and replace the one that stood here.",
+				a.Name, a.Name),
+		}, true
+	case !a.Secret && reference:
+		return Problem{Attribute: a.Name,
+			Summary: fmt.Sprintf("%q takes no secret", a.Name),
+			Detail:  strings.TrimSpace(fmt.Sprintf("The driver does not declare it as secret and may show its value in messages. Write the value itself. %s", a.Help)),
+		}, true
+	}
+	return Problem{}, false
 }
 
 func unknown(name string, names []string) Problem {
@@ -118,8 +146,11 @@ func fromDefault(a driver.Attribute) any {
 func convert(a driver.Attribute, v any) (value any, why string) {
 	switch a.Type {
 	case "string":
-		if s, ok := v.(string); ok {
+		switch s := v.(type) {
+		case string:
 			return s, ""
+		case Secret:
+			return string(s), ""
 		}
 		return nil, "It must be a string" + got(a, v)
 	case "number":

@@ -276,6 +276,10 @@ func (p *Process) Done() <-chan struct{} { return p.process.Done() }
 // Alive reports whether the process runs and is not being closed.
 func (p *Process) Alive() bool { return p.process.Exit() == "" && !p.isClosing() }
 
+// Kill ends the process at once. Calls in flight fail as retryable with an
+// unknown outcome.
+func (p *Process) Kill() { p.process.Kill() }
+
 // Close ends the process within seconds, frozen or not. Calls in flight fail
 // as retryable with an unknown outcome.
 func (p *Process) Close() error {

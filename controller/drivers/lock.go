@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/rpc"
 )
 
 // LockName is the lock file's usual name, beside the inventory.
@@ -207,7 +209,7 @@ func (l Lock) Pin(src Source) (Source, error) {
 	want, ok := d.SHA256[Platform()]
 	if !ok {
 		return src, fmt.Errorf("cannot use %s: %s lists version %s for %s only and not for %s; if you trust %s, %s",
-			src, file, d.Version, platforms(d), Platform(), src.Path, remedy)
+			src, file, d.Version, orNone(d.Platforms()), Platform(), src.Path, remedy)
 	}
 	sum, err := FileSHA256(src.Path)
 	if err != nil {
@@ -221,13 +223,40 @@ func (l Lock) Pin(src Source) (Source, error) {
 	return src, nil
 }
 
-func platforms(d Locked) string {
-	var out []string
-	for p := range d.SHA256 {
-		out = append(out, p)
+// Platforms lists the platforms of which a file was accepted, sorted.
+func (d Locked) Platforms() []string { return slices.Sorted(maps.Keys(d.SHA256)) }
+
+// Identify starts an executable whatever its checksum, asks who it is, and
+// returns its source, pinned to the file as it is now. It is for trying a
+// driver that is not in use yet.
+func (l *Launcher) Identify(ctx context.Context, path string) (Source, driver.Info, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Source{}, driver.Info{}, fmt.Errorf("cannot find the driver: %w", err)
 	}
-	slices.Sort(out)
-	return orNone(out)
+	if why := unusable(path); why != "" {
+		return Source{}, driver.Info{}, fmt.Errorf("cannot start %s: %s", path, why)
+	}
+	sum, err := FileSHA256(path)
+	if err != nil {
+		return Source{}, driver.Info{}, fmt.Errorf("cannot read the driver: %w", err)
+	}
+	src := Source{Name: filepath.Base(path), Path: path, SHA256: sum}
+	p, err := rpc.Start(ctx, rpc.Options{
+		Name: src.Name, Path: path, SHA256: sum, Timeout: l.options.StartTimeout,
+		Line: newSink(l.options.Log.With("driver", src.Name)).line,
+	})
+	if err != nil {
+		return Source{}, driver.Info{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.options.StartTimeout)
+	defer cancel()
+	info, err := p.Driver().Info(ctx)
+	if err = errors.Join(err, p.Close()); err != nil {
+		return Source{}, driver.Info{}, fmt.Errorf("cannot ask %s for its name: %w", path, err)
+	}
+	src.Name, src.Kind = info.Name, info.Kind
+	return src, info, nil
 }
 
 // Inspect starts a driver whatever its checksum, asks who it is, and returns

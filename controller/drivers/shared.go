@@ -88,7 +88,11 @@ func (s sharedSnapshots) Create(ctx context.Context, r driver.SnapshotRequest, r
 	if err != nil {
 		return driver.Handle{}, err
 	}
-	return d.Create(ctx, r, run)
+	h, err := d.Create(ctx, r, run)
+	if err == nil && h.Driver != s.e.src.Name {
+		return driver.Handle{}, driver.Errorf(driver.Permanent, "%s: Create answered with a handle of driver %q; this is a bug of the driver", s.e.src, h.Driver)
+	}
+	return h, err
 }
 
 func (s sharedSnapshots) Verify(ctx context.Context, h driver.Handle, run driver.Runner) (driver.Verification, error) {

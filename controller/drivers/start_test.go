@@ -52,7 +52,7 @@ func TestProgramsThatAreNoDrivers(t *testing.T) {
 	}{
 		"ends at once":     {script("echo 'no config' >&2; exit 4"), "exit status 4 before the handshake; check that it is a driver built for this version of ncfleet; its last words: no config"},
 		"speaks something": {script("echo hello; exec sleep 60"), `says "hello"`},
-		"another version":  {other, "speaks another version"},
+		"another version":  {other, "it speaks version 99 of the driver protocol and this ncfleet version 1; install a newer ncfleet"},
 		"another kind":     {kind, `says it is driver "snapshot" "misfit"`},
 		"another name":     {name, `says it is driver "snapshot" "misfit"`},
 	}

@@ -54,7 +54,9 @@ func (w *work) bootID(ctx context.Context) string {
 }
 
 // booted waits for the host to answer with another boot id than before; before
-// is "" when nobody knows, and any will do then. It returns "" when ctx ends.
+// is "" when nobody knows, and any will do then. It returns "" when ctx ends. It
+// asks often: until a restored machine's lease is taken again, its disk obeys
+// whoever had it when the snapshot was taken.
 func (w *work) booted(ctx context.Context, before string) string {
 	wait := 2 * time.Second
 	for {
@@ -65,7 +67,7 @@ func (w *work) booted(ctx context.Context, before string) string {
 		case <-ctx.Done():
 			return ""
 		case <-time.After(wait):
-			wait = min(wait*3/2, 15*time.Second)
+			wait = min(wait*3/2, 4*time.Second)
 		}
 	}
 }

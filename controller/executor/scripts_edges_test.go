@@ -206,7 +206,7 @@ func TestHoldAndCron(t *testing.T) {
 	rival, table := root+"/etc/cron.d/nc-update", root+"/etc/crontab"
 	jobs := root + "/etc/cron.d/nextcloud"
 	write(t, rival, "17 4 * * * root update\n")
-	write(t, table, "# a comment\n1 1 * * * root php updater.phar\n2 2 * * * root backup\n")
+	write(t, table, "# a comment\n1 1 * * * root php updater.phar\n1 3 * * * root zypper -n patch\n1 4 * * * root dnf5 -y upgrade\n1 5 * * * root transactional-update up\n2 2 * * * root backup\n")
 	write(t, jobs, "*/5 * * * * www php -f "+s.tree+"/cron.php\n# x\n")
 	before := digest(t, root)
 	for i := 0; i < 2; i++ {
@@ -215,7 +215,7 @@ func TestHoldAndCron(t *testing.T) {
 	if exists(rival) || !exists(root+"/etc/cron.d/.ncfleet-held-nc-update") {
 		t.Error("the cron file was not moved aside")
 	}
-	if b, _ := os.ReadFile(table); strings.Contains(string(b), "\n1 1") || !strings.Contains(string(b), "\n2 2") {
+	if b, _ := os.ReadFile(table); strings.Contains(string(b), "\n1 ") || !strings.Contains(string(b), "\n2 2") {
 		t.Errorf("the crontab reads %s", b)
 	}
 	for i := 0; i < 2; i++ {

@@ -3,8 +3,6 @@ package executor
 import (
 	"context"
 	"fmt"
-	"sort"
-	"strconv"
 	"strings"
 	"time"
 
@@ -68,96 +66,6 @@ func (w *work) send(ctx context.Context) error {
 		return nil // verified here, file by file; the host fetches what has the same SHA-512
 	}
 	return w.remote.Put(ctx, w.token(), path, "root", 0o600, size, sum, open)
-}
-
-// packages runs a driver's command lines as one detached run, in order, until
-// one fails.
-func (w *work) packages(ctx context.Context) Outcome {
-	if len(w.step.Commands) == 0 {
-		return Outcome{Status: Succeeded, Detail: "nothing to do"}
-	}
-	if w.step.Changes {
-		if why, ok := w.mayBegin(ctx, nextcloud.BeginChange); !ok {
-			return why
-		}
-	}
-	c := driver.Command{Argv: []string{"sh", "-s"}, Stdin: []byte(commandScript(w.step.Commands)), User: "root", Timeout: w.timeout()}
-	state, err := w.runAgain(ctx, w.id(), c)
-	o := w.scriptOutcome(state, err)
-	if o.Status == Succeeded && w.step.Kind == plan.KindPackages {
-		return w.installed(ctx, o)
-	}
-	return o
-}
-
-// commandScript renders commands as one script. Values are quoted; standard
-// input is fed by printf, which is built into the shell.
-func commandScript(commands []driver.Command) string {
-	var b strings.Builder
-	b.WriteString("set -u\nLC_ALL=C\nexport LC_ALL\nmain() {\n")
-	for _, c := range commands {
-		b.WriteString("printf 'ncfleet: run %s\\n' " + nextcloud.Quote(strings.Join(c.Argv, " ")) + "\n(\n")
-		if c.Dir != "" {
-			b.WriteString("cd " + nextcloud.Quote(c.Dir) + " || exit 126\n")
-		}
-		names := make([]string, 0, len(c.Env))
-		for n := range c.Env {
-			names = append(names, n)
-		}
-		sort.Strings(names)
-		for _, n := range names {
-			b.WriteString(n + "=" + nextcloud.Quote(c.Env[n]) + "\nexport " + n + "\n")
-		}
-		if len(c.Stdin) > 0 {
-			b.WriteString("printf '%s' " + nextcloud.Quote(string(c.Stdin)) + " | " + nextcloud.QuoteArgv(c.Argv) + "\n")
-		} else {
-			b.WriteString(nextcloud.QuoteArgv(c.Argv) + " </dev/null\n")
-		}
-		b.WriteString(") || return $?\n")
-	}
-	b.WriteString("}\nmain\nexit $?\n")
-	return b.String()
-}
-
-// installed compares what dpkg has with what the plan wanted: apt's exit
-// status alone proves nothing. Other package managers are believed.
-func (w *work) installed(ctx context.Context, o Outcome) Outcome {
-	want := w.target.Expect.PackagesTo
-	if w.step.Driver != "apt" || len(want) == 0 {
-		return o
-	}
-	argv := []string{"dpkg-query", "-W", "-f", "${binary:Package} ${Version} ${db:Status-Status}\\n", "--"}
-	names := make([]string, 0, len(want))
-	for n := range want {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	r, err := w.remote.Run(ctx, driver.Command{Argv: append(argv, names...), Timeout: 2 * time.Minute})
-	if err != nil {
-		return w.failed("cannot see which packages are installed", err)
-	}
-	have := map[string]string{}
-	for _, line := range strings.Split(string(r.Stdout), "\n") {
-		if f := strings.Fields(line); len(f) == 3 && f[2] == "installed" {
-			have[f[0]] = f[1]
-			name, _, _ := strings.Cut(f[0], ":")
-			if _, ok := have[name]; !ok {
-				have[name] = f[1]
-			}
-		}
-	}
-	var wrong []string
-	for _, n := range names {
-		if want[n] != "" && have[n] != want[n] {
-			wrong = append(wrong, fmt.Sprintf("%s is %s, planned %s", n, orElse(have[n], "not installed"), want[n]))
-		}
-	}
-	if len(wrong) > 0 {
-		o.Status, o.Detail = Failed, "packages are not as planned after the update: "+strings.Join(wrong, "; ")
-		return o
-	}
-	o.Evidence["packages"] = strconv.Itoa(len(names)) + " as planned"
-	return o
 }
 
 // reboot restarts the host if it asks for it, and waits for another boot id.

@@ -49,6 +49,7 @@ func Compute(in Input) (Plan, []Problem) {
 	p.Policy.Ahead = aheadOf(p.Policy.MaxUnavailable)
 	p.Drivers = driversUsed(&p, in.Drivers)
 	sort.Strings(p.Idle)
+	sort.Slice(p.HeldBack, func(i, j int) bool { return p.HeldBack[i].Target < p.HeldBack[j].Target })
 	sort.Slice(p.Blocked, func(i, j int) bool { return p.Blocked[i].Target < p.Blocked[j].Target })
 	return p, nil
 }
@@ -93,6 +94,9 @@ func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, 
 			p.Blocked = append(p.Blocked, Blocked{Target: ref.Name, Problems: l.blocked})
 		case !l.work():
 			p.Idle = append(p.Idle, ref.Name)
+			if len(l.held) > 0 {
+				p.HeldBack = append(p.HeldBack, HeldBack{Target: ref.Name, Packages: l.held})
+			}
 		default:
 			wave.Targets = append(wave.Targets, l.target(wave.Name))
 		}
@@ -104,6 +108,9 @@ func (l *look) target(wave string) Target {
 	t := Target{
 		Name: l.ref.Name, Host: l.ref.Host, Instance: l.ref.Instance,
 		Hops: l.hops, Packages: l.held, Apps: l.apps, Warnings: l.warnings, Expect: l.expect(),
+	}
+	if len(l.held) > 0 || len(l.sel.Changes) > 0 {
+		t.Stale = l.facts.Packages.Stale
 	}
 	if s := l.in.Rollout.Spread; s != nil {
 		t.Spread = l.host.Labels[s.Label]

@@ -111,6 +111,21 @@ func Subjects(fleet *inventory.Fleet, r *inventory.Rollout, facts map[string]Fac
 	return out
 }
 
+// HostSubjects says what snapshots of a host are of, by target name, whatever
+// a rollout would want of it: every instance that the facts know, or the host
+// when it has none.
+func HostSubjects(h *inventory.Host, f *Facts) map[string]driver.Subject {
+	out := map[string]driver.Subject{}
+	for _, ref := range targetsOf(h, &inventory.Rollout{}, "") {
+		if ref.Instance == "" {
+			out[ref.Name] = subjectOf(h, nil, nil, true)
+		} else if seen := f.Instance(ref.Instance); seen != nil && seen.Missing == "" {
+			out[ref.Name] = subjectOf(h, instanceOf(h, ref.Instance), seen, true)
+		}
+	}
+	return out
+}
+
 // subjectOf lists the places where the state of an instance lives; system
 // adds the operating system's packages.
 func subjectOf(h *inventory.Host, inst *inventory.Instance, seen *InstanceFacts, system bool) driver.Subject {
@@ -194,8 +209,12 @@ func SnapshotDriver(h *inventory.Host) string {
 }
 
 // PackagesDriver is the name of the driver of a host's packages: the one its
-// block names, else that of the package manager found, "" when none was.
+// block names, else that of the package manager found, "" when none was. yum is
+// served by the driver "dnf".
 func PackagesDriver(h *inventory.Host, f *Facts) string {
+	if h.Packages == "yum" {
+		return "dnf"
+	}
 	if h.Packages != "" {
 		return h.Packages
 	}

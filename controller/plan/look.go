@@ -127,6 +127,7 @@ func (l *look) takePackages() {
 		return
 	}
 	l.sel, l.held = l.packed, pendingPackages(system, *l.facts.Packages)
+	l.checkRelease()
 	l.reboot = system.Reboot == "if_required" && (len(l.sel.Changes) > 0 || l.facts.Packages.RebootRequired)
 }
 

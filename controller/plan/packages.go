@@ -4,24 +4,24 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
-// lockWait limits how long a package command waits for another one.
-const lockWait = 5 * time.Minute
-
 func wantsPackages(s inventory.System) bool {
 	return s.Level != "" && s.Level != "none" || len(s.Upgrades) > 0
 }
 
+// osProduct is the product by which drivers name the system's release.
+const osProduct = "os"
+
 // SelectPackages picks from the pending changes those that a rollout wants:
-// updates by level, upgrades only of products it names, never a removal and
-// never what is held. It is to be compiled as it is, sorted by name.
+// updates by level, upgrades only of products it names, never a removal,
+// the system's next release, or what is held. It is to be compiled as it is,
+// sorted by name; how long to wait for a lock is left to the driver's block.
 func SelectPackages(s inventory.System, f driver.PackageFacts) driver.Selection {
-	sel := driver.Selection{LockWait: lockWait}
+	var sel driver.Selection
 	for _, c := range f.Pending {
 		if whyNot(s, c) == "" {
 			sel.Changes = append(sel.Changes, c)
@@ -55,6 +55,9 @@ func whyNot(s inventory.System, c driver.PackageChange) string {
 		}
 		return "held on the host"
 	}
+	if c.Product == osProduct && c.Change == driver.ChangeUpgrade {
+		return "a release upgrade of the system is done by a person, never by a rollout"
+	}
 	named := false
 	for _, u := range s.Upgrades {
 		named = named || u == c.Product && c.Product != ""
@@ -74,6 +77,38 @@ func whyNot(s inventory.System, c driver.PackageChange) string {
 		return notAtLevel(s.Level, c)
 	}
 	return fmt.Sprintf("of unknown kind %q", c.Change)
+}
+
+// checkRelease refuses a release upgrade of the system with the steps that a
+// person must take: when the rollout names it, and when the package sources are
+// of the next release so that nothing else could be installed either.
+func (l *look) checkRelease() {
+	steps := l.facts.Packages.ReleaseSteps
+	named := contains(l.in.Rollout.System.Upgrades, osProduct)
+	if !named && len(steps) == 0 {
+		return
+	}
+	why := "the rollout names \"os\" in its upgrades"
+	if !named {
+		why = "the package sources of the host are of the next release"
+	}
+	for _, c := range l.facts.Packages.Pending {
+		if c.Product == osProduct && c.Change == driver.ChangeUpgrade {
+			why += fmt.Sprintf(" (%s %s → %s)", c.Name, c.From, c.To)
+			break
+		}
+	}
+	if len(steps) == 0 {
+		steps = []string{"upgrade the system as its release notes say", "plan again"}
+	}
+	numbered := make([]string, 0, len(steps)+1)
+	if named {
+		numbered = append(numbered, "take \"os\" out of the rollout's upgrades; to move the system, by hand and on one host first:")
+	}
+	for i, s := range steps {
+		numbered = append(numbered, fmt.Sprintf("(%d) %s", i+1, s))
+	}
+	l.block(problem("release_upgrade", "a release upgrade of the system is not done by a rollout", why, strings.Join(numbered, " ")))
 }
 
 func notAtLevel(level string, c driver.PackageChange) string {

@@ -28,6 +28,14 @@ type Plan struct {
 	Blocked []Blocked `json:",omitempty"`
 	// Idle are selected targets with nothing to do.
 	Idle []string `json:",omitempty"`
+	// HeldBack has what is pending on idle targets, and why none of it is done.
+	HeldBack []HeldBack `json:",omitempty"`
+}
+
+// HeldBack is what is pending on a target with nothing to do, all of it held.
+type HeldBack struct {
+	Target   string
+	Packages []driver.PackageChange
 }
 
 // DriverUse names a driver the plan needs and the version it was made with.
@@ -85,9 +93,11 @@ type Target struct {
 	Hops   []Hop `json:",omitempty"`
 	// Packages are all pending changes, the held ones included.
 	Packages []driver.PackageChange `json:",omitempty"`
-	Apps     []AppChange            `json:",omitempty"`
-	Warnings []Problem              `json:",omitempty"`
-	Subject  driver.Subject         // what snapshots are of
+	// Stale are the host's services that already run code from before an update.
+	Stale    []string       `json:",omitempty"`
+	Apps     []AppChange    `json:",omitempty"`
+	Warnings []Problem      `json:",omitempty"`
+	Subject  driver.Subject // what snapshots are of
 	// Subjects are the instances' subjects, by name, when the target is a host
 	// with several instances: its snapshot steps name one of them.
 	Subjects map[string]driver.Subject `json:",omitempty"`

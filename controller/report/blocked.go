@@ -71,4 +71,30 @@ func idle(pg *page, p *plan.Plan) {
 	for _, l := range wrap(names(p.Idle), pg.width-2) {
 		pg.line("  %s", l)
 	}
+	heldBack(pg, p)
+}
+
+// heldBack tells what is pending on the targets with nothing to do, and why it
+// is held; targets with the same are named together.
+func heldBack(pg *page, p *plan.Plan) {
+	var groups []group
+	at := map[string]int{}
+	for _, h := range p.HeldBack {
+		lines := capture(pg, func(q *page) { held(q, 15, h.Packages) })
+		key := strings.Join(lines, "\n")
+		k, ok := at[key]
+		if !ok {
+			k = len(groups)
+			at[key] = k
+			groups = append(groups, group{lines: lines})
+		}
+		groups[k].names = append(groups[k].names, h.Target)
+	}
+	for _, g := range groups {
+		pg.line("")
+		g.title(pg, ", with only held changes pending")
+		for _, l := range g.lines {
+			pg.line("%s", l)
+		}
+	}
 }

@@ -38,6 +38,11 @@ func detail(pg *page, p *plan.Plan, name string) error {
 	for _, n := range p.Idle {
 		if n == name {
 			pg.line("%s: nothing to do", name)
+			for _, h := range p.HeldBack {
+				if h.Target == name {
+					held(pg, 15, h.Packages)
+				}
+			}
 			return pg.err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
 // formatVersion is the version of this package's JSON forms. Names are only
@@ -39,6 +40,13 @@ type planView struct {
 	Waves         []waveView    `json:"waves"`
 	Blocked       []blockedView `json:"blocked"`
 	Idle          []string      `json:"idle"`
+	// HeldBack is what is pending on idle targets, all of it held.
+	HeldBack []heldBackView `json:"held_back,omitempty"`
+}
+
+type heldBackView struct {
+	Target   string        `json:"target"`
+	Packages []packageView `json:"packages"`
 }
 
 type targetCount struct {
@@ -81,6 +89,7 @@ type targetView struct {
 	To            string        `json:"to,omitempty"`
 	Hops          []string      `json:"hops"`
 	Packages      []packageView `json:"packages"`
+	Stale         []string      `json:"stale_services,omitempty"`
 	Apps          []appView     `json:"apps"`
 	Warnings      []problemView `json:"warnings"`
 	ClosedSeconds int           `json:"closed_seconds"`
@@ -157,6 +166,9 @@ func viewPlan(p *plan.Plan) planView {
 	for _, b := range p.Blocked {
 		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
 	}
+	for _, h := range p.HeldBack {
+		v.HeldBack = append(v.HeldBack, heldBackView{Target: h.Target, Packages: viewPackages(h.Packages)})
+	}
 	return v
 }
 
@@ -166,20 +178,25 @@ func wholeSeconds(d time.Duration) int { return int(d / time.Second) }
 func viewTarget(t *plan.Target) targetView {
 	v := targetView{
 		Name: t.Name, Host: t.Host, Instance: t.Instance, From: t.From.String(), To: t.To.String(), Hops: []string{},
-		Packages: []packageView{}, Apps: []appView{}, Warnings: viewProblems(t.Warnings),
+		Packages: viewPackages(t.Packages), Stale: t.Stale, Apps: []appView{}, Warnings: viewProblems(t.Warnings),
 		ClosedSeconds: t.ClosedSeconds, OnlineSeconds: t.OnlineSeconds, Steps: viewSteps(t.Steps), Undo: viewSteps(t.Undo),
 	}
 	for _, h := range t.Hops {
 		v.Hops = append(v.Hops, h.To.String())
 	}
-	for _, c := range t.Packages {
-		v.Packages = append(v.Packages, packageView{Name: c.Name, From: c.From, To: c.To, Change: string(c.Change),
-			Product: c.Product, Security: c.Security, Held: c.Held, Reason: c.Reason})
-	}
 	for _, a := range t.Apps {
 		v.Apps = append(v.Apps, appView{ID: a.ID, From: a.From, To: a.To, Action: a.Action, Reason: a.Reason})
 	}
 	return v
+}
+
+func viewPackages(list []driver.PackageChange) []packageView {
+	out := make([]packageView, 0, len(list))
+	for _, c := range list {
+		out = append(out, packageView{Name: c.Name, From: c.From, To: c.To, Change: string(c.Change),
+			Product: c.Product, Security: c.Security, Held: c.Held, Reason: c.Reason})
+	}
+	return out
 }
 
 func viewProblems(list []plan.Problem) []problemView {

@@ -271,6 +271,9 @@ func entry(pg *page, t *plan.Target) {
 		pg.item(4, hang, "", "packages", packageLine(t.Packages))
 		held(pg, hang, t.Packages)
 	}
+	if len(t.Stale) > 0 {
+		pg.item(4, hang, yellow, "old code", "still run by "+some(t.Stale)+", from before an earlier update")
+	}
 	for _, a := range t.Apps {
 		pg.item(4, hang, style(a.Action), "app", appLine(a))
 	}

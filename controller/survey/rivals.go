@@ -224,6 +224,7 @@ func updatesSomething(line string) bool {
 		switch {
 		case base == "updater.phar", base == "apt.systemd.daily", base == "unattended-upgrade",
 			base == "unattended-upgrades", base == "cron-apt", base == "yum-cron", base == "dnf-automatic",
+			base == "online_update", base == "os-update", base == "apk-autoupdate",
 			strings.HasPrefix(base, "watchtower"), strings.Contains(w, "/watchtower"):
 			return true
 		case strings.Contains(lower, "nextcloud") && (strings.Contains(lower, "update") || strings.Contains(lower, "upgrade")):
@@ -237,16 +238,19 @@ func updatesSomething(line string) bool {
 
 // updateVerbs maps a program to the arguments with which it updates.
 var updateVerbs = map[string]string{
-	"occ":      " upgrade app:update update:check ",
-	"apt":      " upgrade full-upgrade dist-upgrade ",
-	"apt-get":  " upgrade dist-upgrade ",
-	"aptitude": " upgrade safe-upgrade full-upgrade ",
-	"nala":     " upgrade full-upgrade ",
-	"yum":      " update upgrade update-minimal ",
-	"dnf":      " update upgrade update-minimal upgrade-minimal offline-upgrade ",
-	"zypper":   " update up patch dup dist-upgrade ",
-	"apk":      " upgrade ",
-	"snap":     " refresh ", "pkcon": " update upgrade-system ",
+	"occ":                  " upgrade app:update update:check ",
+	"apt":                  " upgrade full-upgrade dist-upgrade ",
+	"apt-get":              " upgrade dist-upgrade ",
+	"aptitude":             " upgrade safe-upgrade full-upgrade ",
+	"nala":                 " upgrade full-upgrade ",
+	"yum":                  " update upgrade update-minimal ",
+	"dnf":                  " update upgrade update-minimal upgrade-minimal offline-upgrade automatic ",
+	"dnf5":                 " update upgrade offline automatic ",
+	"microdnf":             " update upgrade ",
+	"zypper":               " update up patch dup dist-upgrade ",
+	"apk":                  " upgrade ",
+	"transactional-update": " up dup patch ",
+	"snap":                 " refresh ", "pkcon": " update upgrade-system ",
 	"docker": " pull ", "docker-compose": " pull ", "podman": " pull auto-update ",
 	"nextcloud.occ": " upgrade app:update update:check ",
 }

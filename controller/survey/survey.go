@@ -33,9 +33,12 @@ type Request struct {
 	// Paths are further places whose free space matters, such as where
 	// snapshots are kept.
 	Paths []string
-	// Packages is nil when nobody asks about packages.
-	Packages Packages
-	Probe    driver.ProbeRequest
+	// Packages is the driver of the host's packages. Where it is nil,
+	// PackagesFor returns the one for the package manager that is found ("apt",
+	// "dnf", "zypper", "apk"); with neither nobody asks about packages.
+	Packages    Packages
+	PackagesFor func(manager string) (Packages, error)
+	Probe       driver.ProbeRequest
 	// SetupChecks asks for occ setupchecks, AppStore for what the app store
 	// offers. Both are slow.
 	SetupChecks bool
@@ -58,7 +61,14 @@ func take(ctx context.Context, r Request) plan.Facts {
 	}
 	var probes []driver.Command
 	var driverErr error
-	if r.Packages != nil {
+	if r.Packages == nil && r.PackagesFor != nil {
+		found, err := manager(ctx, r.Remote)
+		if err != nil {
+			return plan.Facts{Unreachable: err.Error()}
+		}
+		r.Packages, driverErr = choose(r, found)
+	}
+	if r.Packages != nil && driverErr == nil {
 		probes, driverErr = r.Packages.Probes(ctx, r.Probe)
 	}
 	res, err := r.Remote.Run(ctx, command(r, probes))
@@ -81,10 +91,7 @@ func take(ctx context.Context, r Request) plan.Facts {
 
 // packages lets the driver read its probes' results.
 func packages(ctx context.Context, r Request, f *plan.Facts, probes []driver.Command, results []driver.Result, err error) {
-	if r.Packages == nil {
-		return
-	}
-	if err == nil {
+	if r.Packages != nil && err == nil {
 		for len(results) < len(probes) {
 			results = append(results, driver.Result{Exit: -1, Stderr: []byte("the probe did not finish in time")})
 		}
@@ -94,7 +101,9 @@ func packages(ctx context.Context, r Request, f *plan.Facts, probes []driver.Com
 			return
 		}
 	}
-	f.Problems = append(f.Problems, fmt.Sprintf("packages: %v", err))
+	if err != nil {
+		f.Problems = append(f.Problems, fmt.Sprintf("packages: %v", err))
+	}
 }
 
 // badWord returns the first argument that could break the line protocol.

@@ -91,10 +91,10 @@ func knownRival(id string, active, snap bool) bool {
 	switch {
 	case kind == "timer":
 		lower := strings.ToLower(name)
-		return name == "apt-daily" || name == "apt-daily-upgrade" || strings.HasPrefix(name, "dnf-automatic") ||
-			name == "dnf-makecache" || strings.HasPrefix(name, "packagekit") || name == "snapd.refresh" ||
+		return name == "apt-daily" || name == "apt-daily-upgrade" || strings.HasPrefix(name, "dnf-automatic") || strings.HasPrefix(name, "dnf5-automatic") ||
+			name == "dnf-makecache" || name == "os-update" || name == "transactional-update" || strings.HasPrefix(name, "packagekit") || name == "snapd.refresh" ||
 			strings.Contains(lower, "nextcloud") && (strings.Contains(lower, "update") || strings.Contains(lower, "upgrade"))
-	case id == "unattended-upgrades.service":
+	case id == "unattended-upgrades.service", id == "yum-cron.service":
 		return true
 	case id == "packagekit.service", id == "packagekit-offline-update.service":
 		return active

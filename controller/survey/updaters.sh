@@ -6,7 +6,7 @@ CRON_LINES='
 FNR == 1 { n = 0; skip = FILENAME ~ /[\n\t]/; if (!skip) printf "%s\t%s\n", tag, FILENAME }
 skip { next }
 /^[ \t]*(#|$)/ { next }
-tag == "script" && !/nextcloud|occ |occ$|updater|apt|yum|dnf|zypper|unattended|upgrade|watchtower|cron\.php|packagekit|snap|docker|apk / { next }
+tag == "script" && !/nextcloud|occ |occ$|updater|apt|yum|dnf|zypper|unattended|upgrade|online_update|os-update|autoupdate|transactional-update|pkcon|watchtower|cron\.php|packagekit|snap|docker|apk / { next }
 ++n <= 200 { gsub(/\r/, ""); printf "l\t%s\n", substr($0, 1, 1000) }'
 
 part_cron() {
@@ -58,7 +58,8 @@ part_units() {
   command -v systemctl >/dev/null 2>&1 || return 0
   within 10 systemctl show --no-pager -p Id,LoadState,ActiveState,UnitFileState,Triggers,FragmentPath \
     '*.timer' apt-daily.timer apt-daily-upgrade.timer dnf-automatic.timer dnf-automatic-install.timer \
-    dnf-makecache.timer packagekit-offline-update.service packagekit.service unattended-upgrades.service \
+    dnf-automatic-download.timer dnf-automatic-notifyonly.timer dnf5-automatic.timer yum-cron.service \
+    os-update.timer transactional-update.timer dnf-makecache.timer packagekit-offline-update.service packagekit.service unattended-upgrades.service \
     snapd.service snapd.refresh.timer >"$T/.timers" || return $?
   cat "$T/.timers"
   echo "--"

@@ -2,9 +2,6 @@
 // small: it copies trees and SQLite files with cp -a into a folder of the host.
 // It refuses databases that are no file and trees that hold users' files.
 //
-// Build it as ncfleet-driver-copy, put it on the driver path, accept it with
-// `ncfleet driver lock`, and name it in the inventory:
-//
 //	driver "snapshot" "copy" { directory = "/srv/copies" }
 package main
 
@@ -21,7 +18,9 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/rpc"
 )
 
-//go:embed copy.sh
+const name = "copy" // in an inventory; the executable is ncfleet-driver-NAME
+
+//go:embed host.sh
 var script string
 
 func main() { rpc.Serve(&copies{}) }
@@ -32,7 +31,7 @@ type copies struct {
 }
 
 func (*copies) Info(context.Context) (driver.Info, error) {
-	return driver.Info{Name: "copy", Version: "0.1.0", Kind: driver.KindSnapshot, Schema: driver.Schema{Attributes: []driver.Attribute{
+	return driver.Info{Name: name, Version: "0.1.0", Kind: driver.KindSnapshot, Schema: driver.Schema{Attributes: []driver.Attribute{
 		{Name: "directory", Type: "string", Required: true, Help: "The folder on the host that holds the copies."},
 	}}}, nil
 }
@@ -46,8 +45,7 @@ func (c *copies) Configure(_ context.Context, block driver.Config) error {
 }
 
 func (c *copies) Cover(_ context.Context, s driver.Subject, _ driver.Runner) (driver.Coverage, error) {
-	cover := driver.Coverage{Consistent: true, BytesFree: -1, BytesNeed: -1}
-	data := s.Path(driver.PartData)
+	cover, data := driver.Coverage{Consistent: true, BytesFree: -1, BytesNeed: -1}, s.Path(driver.PartData)
 	for _, p := range s.Places {
 		why := ""
 		switch {
@@ -82,10 +80,8 @@ func (c *copies) Create(ctx context.Context, r driver.SnapshotRequest, run drive
 	for _, p := range cover.Captured {
 		args = append(args, p.Path)
 	}
-	if _, err := call(ctx, run, args...); err != nil {
-		return driver.Handle{}, err
-	}
-	return h, nil
+	_, err := call(ctx, run, args...)
+	return h, err
 }
 
 func (*copies) Verify(ctx context.Context, h driver.Handle, run driver.Runner) (driver.Verification, error) {
@@ -104,13 +100,13 @@ func (*copies) Delete(ctx context.Context, h driver.Handle, run driver.Runner) e
 }
 
 func (c *copies) List(ctx context.Context, s driver.Subject, run driver.Runner) ([]driver.Snapshot, error) {
-	out, err := call(ctx, run, "list", c.directory, owner(s))
+	out, err := call(ctx, run, "list", c.directory, owner(s), name)
 	var all []driver.Snapshot
 	for _, line := range strings.Split(out, "\n") {
 		var created int64
-		var name string
-		if n, _ := fmt.Sscan(line, &created, &name); n == 2 {
-			key := strings.ReplaceAll(strings.TrimPrefix(name, "copy+"), "+", "/")
+		var file string
+		if n, _ := fmt.Sscan(line, &created, &file); n == 2 {
+			key := strings.ReplaceAll(strings.TrimPrefix(file, name+"+"), "+", "/")
 			all = append(all, driver.Snapshot{Handle: c.handle(key), Created: created, Bytes: -1})
 		}
 	}
@@ -120,16 +116,16 @@ func (c *copies) List(ctx context.Context, s driver.Subject, run driver.Runner) 
 func owner(s driver.Subject) string { return s.Host + "/" + s.Instance }
 
 // folder is a key as one file name; keys hold no "+".
-func folder(key string) string { return "copy+" + strings.ReplaceAll(key, "/", "+") }
+func folder(key string) string { return name + "+" + strings.ReplaceAll(key, "/", "+") }
 
 func (c *copies) handle(key string) driver.Handle {
-	return driver.Handle{Driver: "copy", Version: 1, Key: key, Data: []byte(path.Join(c.directory, folder(key)))}
+	return driver.Handle{Driver: name, Version: 1, Key: key, Data: []byte(path.Join(c.directory, folder(key)))}
 }
 
 // act does something to the copy of a handle, unless the handle is not ours.
 func act(ctx context.Context, op string, h driver.Handle, run driver.Runner) (string, error) {
 	dir := string(h.Data)
-	if h.Driver != "copy" || !path.IsAbs(dir) || path.Clean(dir) != dir || path.Base(dir) != folder(h.Key) {
+	if h.Driver != name || !path.IsAbs(dir) || path.Clean(dir) != dir || path.Base(dir) != folder(h.Key) {
 		return "", driver.Errorf(driver.Permanent, "cannot use the handle %q: it is not of this driver, or damaged", h.Key)
 	}
 	return call(ctx, run, op, dir)
@@ -139,16 +135,13 @@ func act(ctx context.Context, op string, h driver.Handle, run driver.Runner) (st
 // a host that could not be reached may be asked again.
 func call(ctx context.Context, run driver.Runner, args ...string) (string, error) {
 	r, err := run.Run(ctx, driver.Command{Argv: append([]string{"sh", "-s", "--"}, args...), Stdin: []byte(script), User: "root", Timeout: 2 * time.Hour})
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", driver.Errorf(driver.Retryable, "cannot %s a copy: %v", args[0], err)
-	}
-	if r.Exit != 0 {
-		class := driver.Permanent
-		switch r.Exit {
-		case 66:
-			class = driver.NotFound
-		case 74:
-			class = driver.Quota
+	case r.Exit != 0:
+		class, known := map[int]driver.Class{66: driver.NotFound, 74: driver.Quota}[r.Exit]
+		if !known {
+			class = driver.Permanent
 		}
 		return "", driver.Errorf(class, "cannot %s a copy (exit %d): %s", args[0], r.Exit, strings.TrimSpace(string(r.Stderr)))
 	}

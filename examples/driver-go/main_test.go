@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 	}
 	c.New = func(*testing.T) driver.Snapshotter { return &copies{} }
 	t.Run("in process", func(t *testing.T) { drivertest.Snapshotter(t, c) })
-	c.New = func(t *testing.T) driver.Snapshotter { return drivertest.Subprocess(t, nil).Snapshotter() }
+	c.New, c.Kill = func(t *testing.T) driver.Snapshotter { return drivertest.Subprocess(t, nil).Snapshotter() }, drivertest.Kill
 	t.Run("subprocess", func(t *testing.T) { drivertest.Snapshotter(t, c) })
 }
 

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/products"
+	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
 // Name is the driver's name in an inventory.
@@ -38,14 +40,19 @@ const defaultLockWait = 5 * time.Minute
 //go:embed host.sh
 var hostScript string
 
+//go:embed repair.sh
+var repairScript string
+
 // New returns the driver, not yet configured.
 func New() driver.PackageManager {
-	return &apt{lockWait: defaultLockWait, conffiles: "old"}
+	return &apt{lockWait: defaultLockWait, conffiles: "old", products: products.Shipped(), services: stale.List}
 }
 
 type apt struct {
 	lockWait  time.Duration // used when a selection names none
 	conffiles string        // "old" or "new"
+	products  *products.Table
+	services  stale.Policy
 }
 
 // Info describes the driver.
@@ -55,6 +62,8 @@ func (a *apt) Info(context.Context) (driver.Info, error) {
 		Schema: driver.Schema{Attributes: []driver.Attribute{
 			{Name: "lock_wait", Type: "duration", Default: "5m", Help: "How long a command waits for another package process."},
 			{Name: "conffiles", Type: "string", Default: "old", Help: `Which version of a locally changed configuration file stays: "old" or "new".`},
+			products.Attribute(),
+			stale.Attribute(),
 		}},
 	}, nil
 }
@@ -74,7 +83,12 @@ func (a *apt) Configure(_ context.Context, c driver.Config) error {
 		}
 		a.conffiles = v
 	}
-	return nil
+	var err error
+	if a.products, err = products.FromConfig(c); err != nil {
+		return err
+	}
+	a.services, err = stale.FromConfig(c)
+	return err
 }
 
 // environment is set for every command: nobody is there to answer a question,
@@ -124,5 +138,5 @@ func (a *apt) Probes(_ context.Context, r driver.ProbeRequest) ([]driver.Command
 	}
 	return append(out, driver.Command{
 		Env: env, Argv: []string{"sh", "-s"}, Stdin: []byte(hostScript), User: "root", Timeout: probeTimeout,
-	}), nil
+	}, stale.Probe()), nil
 }

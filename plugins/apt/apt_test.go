@@ -1,6 +1,8 @@
 package apt
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
+	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -26,7 +29,7 @@ func TestMain(m *testing.M) {
 func recorded(t testing.TB, name string) []driver.Result {
 	t.Helper()
 	var out []driver.Result
-	for i, probe := range []string{"upgrade", "dist-upgrade", "status", "holds", "audit", "host"} {
+	for i, probe := range []string{"upgrade", "dist-upgrade", "status", "holds", "audit", "host", "stale"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name, fmt.Sprintf("%d-%s.txt", i+1, probe)))
 		if err != nil {
 			t.Fatal(err)
@@ -98,6 +101,9 @@ func TestCompileGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for name, script := range map[string]string{"repair.sh": repairScript, "stale.sh": string(stale.List.After().Stdin)} {
+			got = bytes.ReplaceAll(got, []byte(base64.StdEncoding.EncodeToString([]byte(script))), []byte("<"+name+">"))
+		}
 		golden(t, filepath.Join("testdata", "compile-"+conffiles+".json"), append(got, '\n'))
 	}
 }
@@ -115,65 +121,6 @@ func TestConformance(t *testing.T) {
 	} {
 		c.New = open
 		t.Run(name, func(t *testing.T) { drivertest.PackageManager(t, c) })
-	}
-}
-
-func TestClassify(t *testing.T) {
-	installed := map[string]string{
-		"mariadb-server-10.5": "1:10.5.1-1", "postgresql-15": "15.1-1", "php8.2": "8.2.1-1", "php8.2-fpm": "8.2.1-1", "redis-server": "5:7.0.15-1",
-	}
-	for _, tc := range []struct {
-		name, from, to string
-		change         driver.Change
-		product        string
-	}{
-		{"openssl", "1.1.1", "3.0.0", driver.ChangeUpdate, ""},
-		{"mariadb-server", "1:10.11.6-0", "1:10.11.9-0", driver.ChangeUpdate, "mariadb"},
-		{"mariadb-server", "1:10.11.6-0", "1:11.4.2-1", driver.ChangeUpgrade, "mariadb"},
-		{"mariadb-server-10.11", "", "1:10.11.6-1", driver.ChangeUpgrade, "mariadb"},
-		{"mysql-server", "5.6.51", "5.7.44", driver.ChangeUpgrade, "mysql"},
-		{"mysql-server-5.7", "5.7.43", "5.7.44", driver.ChangeUpdate, "mysql"},
-		{"postgresql", "15+248", "16+255", driver.ChangeUpgrade, "postgresql"},
-		{"postgresql-15", "15.1-1", "15.8-1", driver.ChangeUpdate, "postgresql"},
-		{"postgresql-16", "", "16.4-1", driver.ChangeUpgrade, "postgresql"},
-		{"postgresql-client-16", "", "16.4-1", driver.ChangeUpgrade, "postgresql"},
-		{"postgresql-common", "248", "255", driver.ChangeUpdate, ""},
-		{"php", "2:8.2+93", "2:8.3+94", driver.ChangeUpgrade, "php"},
-		{"php-fpm", "2:8.2+93", "2:8.3+94", driver.ChangeUpgrade, "php"},
-		{"php8.3-fpm", "", "8.3.1-1", driver.ChangeUpgrade, "php"},
-		{"php8.2-gd", "", "8.2.1-1", driver.ChangeInstall, "php"},
-		{"libapache2-mod-php8.3", "", "8.3.1-1", driver.ChangeUpgrade, "php"},
-		{"php8.2-fpm:amd64", "8.2.1-1", "8.2.2-1", driver.ChangeUpdate, "php"},
-		{"php-redis", "5.3.7", "6.0.2", driver.ChangeUpdate, ""},
-		{"php-common", "2:93", "2:94", driver.ChangeUpdate, "php"},
-		{"redis-server", "5:7.0.15-1", "5:8.0.1-1", driver.ChangeUpgrade, "redis"},
-		{"base-files", "12.4+deb12u11", "12.4+deb12u15", driver.ChangeUpdate, "os"},
-		{"base-files", "12.4+deb12u11", "13.8+deb13u1", driver.ChangeUpgrade, "os"},
-		{"linux-image-amd64", "6.1.90-1", "6.12.1-1", driver.ChangeUpdate, ""},
-		{"linux-image-6.1.0-40-amd64", "", "6.1.153-1", driver.ChangeInstall, ""},
-		{"nginx", "1.22.1-9", "1.26.0-1", driver.ChangeUpdate, ""},
-		{"nodejs", "18.20.4", "20.1.0", driver.ChangeUpgrade, "nodejs"},
-	} {
-		c := driver.PackageChange{Name: tc.name, From: tc.from, To: tc.to}
-		classify(&c, installedMajors(installed))
-		if c.Change != tc.change || c.Product != tc.product {
-			t.Errorf("%s %s → %s is %s of %q, want %s of %q", tc.name, tc.from, tc.to, c.Change, c.Product, tc.change, tc.product)
-		}
-	}
-}
-
-func TestLeading(t *testing.T) {
-	for _, tc := range []struct {
-		version string
-		parts   int
-		want    string
-	}{
-		{"1:10.11.6-0+deb12u1", 2, "10.11"}, {"2:8.2+93", 2, "8.2"}, {"15+248", 1, "15"}, {"12ubuntu4.6", 1, "12"},
-		{"8", 2, ""}, {"", 1, ""}, {"x1", 1, ""}, {"5:7.0.15-1~deb12u1", 1, "7"}, {"1:", 1, ""},
-	} {
-		if got := leading(tc.version, tc.parts); got != tc.want {
-			t.Errorf("leading(%q, %d) = %q, want %q", tc.version, tc.parts, got, tc.want)
-		}
 	}
 }
 
@@ -232,7 +179,7 @@ func TestCeilSeconds(t *testing.T) {
 }
 
 func TestConfigureRefuses(t *testing.T) {
-	for _, c := range []driver.Config{{"conffiles": "ask"}, {"lock_wait": "soon"}, {"lock_wait": "-1s"}} {
+	for _, c := range []driver.Config{{"conffiles": "ask"}, {"lock_wait": "soon"}, {"lock_wait": "-1s"}, {"products": []string{"gitlab"}}, {"restart_services": "ask"}} {
 		if err := New().Configure(t.Context(), c); driver.ClassOf(err) != driver.Permanent {
 			t.Errorf("Configure(%v): %v, want a refusal", c, err)
 		}
@@ -245,7 +192,7 @@ func FuzzFacts(f *testing.F) {
 		f.Add(r[0].Stdout, r[1].Stdout, r[2].Stdout, r[5].Stdout)
 	}
 	f.Fuzz(func(t *testing.T, upgrade, full, status, host []byte) {
-		results := []driver.Result{{Stdout: upgrade}, {Stdout: full}, {Stdout: status}, {}, {}, {Stdout: host}}
+		results := []driver.Result{{Stdout: upgrade}, {Stdout: full}, {Stdout: status}, {}, {}, {Stdout: host}, {}}
 		facts, err := New().Facts(t.Context(), driver.ProbeRequest{}, results)
 		if err != nil {
 			return

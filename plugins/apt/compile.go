@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"sort"
+	"strconv"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -46,12 +47,14 @@ func (a *apt) Compile(_ context.Context, s driver.Selection) (driver.Commands, e
 	for _, some := range split(fresh, maxWords) {
 		c.Apply = append(c.Apply, driver.Command{Argv: join([]string{"apt-mark", "auto"}, some), Env: a.environment(), User: "root", Timeout: probeTimeout})
 	}
+	c.Apply = append(c.Apply, a.services.After())
 	fix := append([]string{"apt-get", "install", "-f"}, common...)
 	for _, o := range dpkg {
 		fix = append(fix, "-o", "Dpkg::Options::="+o)
 	}
 	c.Repair = []driver.Command{
-		{Argv: append(append([]string{"dpkg"}, dpkg...), "--configure", "-a"), Env: a.environment(), User: "root", Timeout: applyTimeout},
+		{Argv: append([]string{"sh", "-s", "--", strconv.FormatInt(ceilSeconds(wait), 10)}, dpkg...), Stdin: []byte(repairScript),
+			Env: a.environment(), User: "root", Timeout: applyTimeout + wait},
 		{Argv: fix, Env: a.environment(), User: "root", Timeout: applyTimeout + wait},
 	}
 	return c, nil

@@ -11,16 +11,17 @@ import (
 	debversion "github.com/knqyf263/go-deb-version"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
 // readings are the results by what they are of.
 type readings struct {
-	refresh                                  *driver.Result
-	upgrade, full, status, holds, audit, box driver.Result
+	refresh                                       *driver.Result
+	upgrade, full, status, holds, audit, box, old driver.Result
 }
 
 func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, error) {
-	want := 6
+	want := 7
 	if r.Refresh {
 		want++
 	}
@@ -31,8 +32,8 @@ func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, erro
 	if r.Refresh {
 		got.refresh, results = &results[0], results[1:]
 	}
-	got.upgrade, got.full, got.status, got.holds, got.audit, got.box =
-		results[0], results[1], results[2], results[3], results[4], results[5]
+	got.upgrade, got.full, got.status, got.holds, got.audit, got.box, got.old =
+		results[0], results[1], results[2], results[3], results[4], results[5], results[6]
 	return got, nil
 }
 
@@ -48,9 +49,13 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		return f, err
 	}
 	f.Broken = broken
-	readHost(&f, string(in.box.Stdout))
+	system := readHost(&f, string(in.box.Stdout))
 	if in.box.Exit != 0 || !strings.HasSuffix(strings.TrimSpace(string(in.box.Stdout)), "end") {
 		f.Problems = append(f.Problems, "locks and a wanted reboot are unknown: "+firstLine(in.box.Stderr, "the probe gave no answer"))
+	}
+	names, unknown := stale.Read(in.old)
+	if f.Stale = names; unknown != "" {
+		f.Stale = append(f.Stale, unknown)
 	}
 	if in.refresh != nil {
 		f.Problems = append(f.Problems, complaints("the package index cannot be renewed (apt-get update)", *in.refresh)...)
@@ -70,7 +75,8 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 			f.Lock = holder
 		}
 	}
-	f.Pending = pending(in, installed, r.Upgrades)
+	f.Pending = a.pending(in, installed, r.Upgrades)
+	f.ReleaseSteps = releaseSteps(system, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)
 	slices.Sort(f.Broken)
@@ -78,13 +84,12 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 }
 
 // pending merges both simulations into one sorted list.
-func pending(in readings, installed map[string]string, upgrades []string) []driver.PackageChange {
+func (a *apt) pending(in readings, installed map[string]string, upgrades []string) []driver.PackageChange {
 	some, all := readSimulation(string(in.upgrade.Stdout)), readSimulation(string(in.full.Stdout))
 	held := map[string]bool{}
 	for _, name := range strings.Fields(string(in.holds.Stdout)) {
 		held[name] = true
 	}
-	majors := installedMajors(installed)
 	changes := map[string]driver.PackageChange{}
 	for name, c := range all.changes {
 		if _, ok := some.changes[name]; !ok && !c.Held {
@@ -99,7 +104,7 @@ func pending(in readings, installed map[string]string, upgrades []string) []driv
 		changes[name] = c
 	}
 	for _, name := range all.removed {
-		changes[name] = driver.PackageChange{Name: name, From: installed[name], Change: driver.ChangeRemove, Held: true, Reason: "packages are never removed"}
+		changes[name] = driver.PackageChange{Name: name, From: installed[name], Change: driver.ChangeRemove}
 	}
 	for _, sim := range []simulation{some, all} {
 		for name, kept := range sim.kept {
@@ -121,95 +126,8 @@ func pending(in readings, installed map[string]string, upgrades []string) []driv
 		list = append(list, c)
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
-	for i := range list {
-		judge(&list[i], majors)
-	}
-	holdUpgrades(list, upgrades)
+	a.products.Decide(list, a.products.Majors(installed), upgrades, less)
 	return list
-}
-
-// judge classifies one change and holds back what goes down.
-func judge(c *driver.PackageChange, majors map[string]map[string]bool) {
-	if c.Change == driver.ChangeRemove {
-		return
-	}
-	why := c.Reason
-	classify(c, majors)
-	if why != "" {
-		c.Reason = why
-	}
-	if c.From != "" && c.To != "" && less(c.To, c.From) {
-		c.Held, c.Reason = true, "it would be a downgrade"
-	}
-	if c.To == "" {
-		c.Held = true
-	}
-}
-
-// holdUpgrades holds every upgrade that the rollout does not name. With the
-// release of the system nothing else moves either: its parts belong together.
-func holdUpgrades(list []driver.PackageChange, named []string) {
-	var waiting []string
-	for i, c := range list {
-		if c.Change != driver.ChangeUpgrade || slices.Contains(named, c.Product) {
-			continue
-		}
-		if !slices.Contains(waiting, c.Product) {
-			waiting = append(waiting, c.Product)
-		}
-		if !c.Held {
-			list[i].Held = true
-			list[i].Reason = c.Reason + ": an upgrade, done only when the rollout names " + c.Product
-		}
-	}
-	whole := wholeRelease(list, slices.Contains(waiting, osProduct))
-	for i, c := range list {
-		switch {
-		case c.Held:
-		case whole != "":
-			list[i].Held, list[i].Reason = true, whole
-		case c.Change == driver.ChangeInstall && len(waiting) > 0:
-			// It may be a part of what waits. When another change needs it, apt
-			// installs it with that one.
-			list[i].Held, list[i].Reason = true, "new, perhaps for the waiting upgrade of "+strings.Join(waiting, ", ")
-		}
-	}
-}
-
-// wholeRelease says why nothing at all may change when the package sources are
-// of the system's next release, or "".
-func wholeRelease(list []driver.PackageChange, waiting bool) string {
-	if waiting {
-		return "the package sources are of the next release: part of an upgrade of the os, done only when the rollout names os"
-	}
-	release, rest := false, ""
-	for _, c := range list {
-		if c.Product == osProduct && c.Change == driver.ChangeUpgrade {
-			release = true
-		}
-		if c.Held && rest == "" {
-			rest = c.Name
-		}
-	}
-	if release && rest != "" {
-		return "the next release cannot be installed whole, " + rest + " would stay behind: upgrade the os with the distribution's own tool"
-	}
-	return ""
-}
-
-func installedMajors(installed map[string]string) map[string]map[string]bool {
-	majors := map[string]map[string]bool{}
-	for name, version := range installed {
-		product, major := productOf(name, version)
-		if product == "" || major == "" {
-			continue
-		}
-		if majors[product] == nil {
-			majors[product] = map[string]bool{}
-		}
-		majors[product][major] = true
-	}
-	return majors
 }
 
 func less(a, b string) bool {

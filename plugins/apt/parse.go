@@ -106,8 +106,9 @@ func readStatus(r driver.Result) (map[string]string, []string, error) {
 	return installed, broken, nil
 }
 
-// readHost reads the host probe's lines.
-func readHost(f *driver.PackageFacts, text string) {
+// readHost reads the host probe's lines and returns the system's ID, such as
+// "ubuntu".
+func readHost(f *driver.PackageFacts, text string) (system string) {
 	running, newest := "", ""
 	for _, line := range strings.Split(text, "\n") {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -122,6 +123,8 @@ func readHost(f *driver.PackageFacts, text string) {
 			f.Problems = append(f.Problems, "dpkg was interrupted ("+value+" is there): run dpkg --configure -a")
 		case "reboot":
 			f.RebootRequired = true
+		case "system":
+			system = value
 		case "kernel":
 			running = value
 		case "image":
@@ -134,6 +137,7 @@ func readHost(f *driver.PackageFacts, text string) {
 	if running != "" && newest != "" && less(running, newest) {
 		f.RebootRequired = true
 	}
+	return system
 }
 
 // flavour is the last part of a kernel's release: "amd64", "generic", "rt-amd64".

@@ -58,6 +58,10 @@ APT::Update::Post-Invoke {}; DPkg::Post-Invoke {}; DPkg::Pre-Install-Pkgs {};
 `, b.dir+"/", b.dir, b.dir)
 	b.must(os.WriteFile(filepath.Join(b.dir, "apt.conf"), []byte(conf), 0o644))
 	b.env = append(os.Environ(), "APT_CONFIG="+filepath.Join(b.dir, "apt.conf"), "DPKG_ROOT="+b.dir, "DPKG_ADMINDIR="+filepath.Join(b.dir, "var/lib/dpkg"))
+	// A dpkg that a script calls must not touch this machine's log.
+	b.must(os.MkdirAll(filepath.Join(b.dir, "bin"), 0o755))
+	b.must(os.WriteFile(filepath.Join(b.dir, "bin/dpkg"), []byte("#!/bin/sh\nexec /usr/bin/dpkg --root="+b.dir+" --force-script-chrootless --log=/dev/null \"$@\"\n"), 0o755))
+	b.env = append(b.env, "PATH="+filepath.Join(b.dir, "bin")+":"+os.Getenv("PATH"))
 	return b
 }
 
@@ -122,12 +126,12 @@ func (b *box) run(c driver.Command) driver.Result {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
+	if own := filepath.Join(b.dir, "bin", c.Argv[0]); c.Argv[0] == "dpkg" {
+		cmd.Path = own
+	}
 	cmd.Env = append([]string{}, b.env...)
 	for k, v := range c.Env {
 		cmd.Env = append(cmd.Env, k+"="+v)
-	}
-	if c.Argv[0] == "dpkg" {
-		cmd.Args = append([]string{"dpkg", "--root=" + b.dir, "--force-script-chrootless", "--log=/dev/null"}, c.Argv[1:]...)
 	}
 	cmd.Stdin = bytes.NewReader(c.Stdin)
 	var out, errs bytes.Buffer

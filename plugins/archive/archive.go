@@ -1,194 +1,35 @@
 // Package archive is the snapshot driver "archive": it captures an instance on
 // any host into a directory of that very host, with nothing but tar, find and
-// the database's own dump program.
+// the database's own dump program. What it captures, where it all lies and what
+// it refuses is told by package hostcopy, of which this is the store with the
+// fewest demands.
 //
-// It captures the code tree, the config directory, app directories outside the
-// tree and the database. It refuses to capture or to touch the data directory
-// and object storage, to follow a tree that is a symbolic link or holds mount
-// points, to send a database password anywhere, and to delete a tree that holds
-// users' files.
-//
-// # What lies where
-//
-// The snapshot with key K is <directory>/K with "/" written "+", <directory>
-// being StateDir/snapshots by default. Names with "~" are half-made or helpers:
-//
-//	K~prepared   bulk archives of the trees, made by Prepare while users work
-//	K~partial    what Create is working on; renamed to K as its last act
-//	K~lock       pid, start time and boot id of the call that works on K
-//	K/meta       what was captured, name=value lines
-//	K/tree-N.tar, tree-N.delta.tar, tree-N.list, config.tar, config.list, db.*
-//	K/SHA256SUMS of all the others; its own sum is the snapshot's digest
-//	K/verified   set by Verify
-//
-// Beside a tree T, Restore builds T.ncfleet-build-K, renames it to
-// T.ncfleet-new-K once proven, T to T.ncfleet-bad-K (.2, .3 … when taken) and
-// new to T. A data directory inside the tree follows by rename. Bad trees stay
-// until their snapshot is deleted, by Delete or by retention; one that still
-// holds a data directory is never deleted. Retention runs when a Verify
-// succeeds, and never removes the newest verified snapshot.
+// Its trees are K/tree-N.tar and K/tree-N.delta.tar, by default below
+// StateDir/snapshots.
 //
 // Prepare's archive may catch a file in the middle of a change. Create
 // therefore compares what is there with the listing taken before that archive
 // (type, mode, owner, size, mtime, ctime, inode, name) and archives again every
 // entry that differs or is new. Without GNU tar and find there is no delta:
 // Create archives everything.
-//
-// # The PHP calls
-//
-// PHP is called in one form, php -r CODE -- OP ARGUMENT, as the web user:
-//
-//	ncfleet-db-facts CONFIGDIR  prints name=value lines: kind (sqlite3, mysql,
-//	                            pgsql), prefix, name, user, host, port, socket
-//	                            and, for sqlite3, file; never the password
-//	ncfleet-db-login CONFIGDIR  prints the client's login file: a [client]
-//	                            section for mysql, a pgpass line for pgsql
-//	ncfleet-db-copy FILE        writes a consistent, checked copy of a SQLite
-//	                            file to stdout and sha256=HEX to stderr
-//
-// A failing call prints one line on stderr and exits with a status other than 0.
-//
-// Tables are saved, dropped and loaded by the instance's table prefix, so that
-// a database shared with other applications is not rolled back with it.
 package archive
 
 import (
-	"context"
-	"fmt"
-	"path"
-	"strconv"
-	"strings"
+	_ "embed"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/hostcopy"
 )
 
 // Name is the driver's name in an inventory.
 const Name = "archive"
 
-const handleVersion = 1
+//go:embed scripts/store.sh
+var script string
 
 // New returns the driver, not yet configured.
-func New() driver.Snapshotter { return &archive{compress: "none", keep: 2} }
-
-type archive struct {
-	directory string // "" means StateDir/snapshots
-	compress  string
-	keep      int
-}
-
-// Info describes the driver.
-func (a *archive) Info(context.Context) (driver.Info, error) {
-	return driver.Info{
-		Name: Name, Version: "1", Kind: driver.KindSnapshot,
-		Capabilities: []string{"prepare"},
-		Schema: driver.Schema{Attributes: []driver.Attribute{
-			{Name: "directory", Type: "string", Help: "Where snapshots are kept on the host; by default in the controller's own directory there."},
-			{Name: "keep", Type: "number", Default: "2", Help: "How many snapshots of one instance to keep, at least 1."},
-			{Name: "compress", Type: "string", Default: "none", Help: `"none" for the shortest closed time, "gzip" for small snapshots.`},
-		}},
-	}, nil
-}
-
-// Configure checks the operator's settings.
-func (a *archive) Configure(_ context.Context, c driver.Config) error {
-	if v, ok := c["directory"].(string); ok && v != "" {
-		if !cleanPath(v) {
-			return driver.Errorf(driver.Permanent, "directory %q: write an absolute path without . and .. parts", v)
-		}
-		a.directory = v
-	}
-	if v, ok := c["keep"].(float64); ok {
-		if v < 1 || v > 1000 || v != float64(int(v)) {
-			return driver.Errorf(driver.Permanent, "keep = %v: write a whole number from 1 to 1000", v)
-		}
-		a.keep = int(v)
-	}
-	if v, ok := c["compress"].(string); ok && v != "" {
-		if v != "none" && v != "gzip" {
-			return driver.Errorf(driver.Permanent, `compress = %q: write "none" or "gzip"`, v)
-		}
-		a.compress = v
-	}
-	return nil
-}
-
-// base is the directory that holds the subject's snapshots.
-func (a *archive) base(s driver.Subject) (string, error) {
-	dir := a.directory
-	if dir == "" {
-		if !cleanPath(s.StateDir) {
-			return "", driver.Errorf(driver.Permanent, "host %s: the state directory %q is not a clean absolute path", s.Host, s.StateDir)
-		}
-		dir = path.Join(s.StateDir, "snapshots")
-	}
-	return dir, nil
-}
-
-// arguments are what every script is told of the subject.
-func (a *archive) arguments(s driver.Subject) ([]string, error) {
-	base, err := a.base(s)
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"base=" + base, "host=" + s.Host, "instance=" + s.Instance,
-		"compress=" + a.compress, "keep=" + strconv.Itoa(a.keep)}
-	if s.WebUser != "" {
-		args = append(args, "web="+s.WebUser)
-	}
-	if s.PHP != "" {
-		args = append(args, "php="+s.PHP)
-	}
-	if s.DatabaseKind != "" {
-		args = append(args, "kind="+s.DatabaseKind)
-	}
-	for _, p := range s.Places {
-		more, err := placeArguments(p)
-		if err != nil {
-			return nil, fmt.Errorf("host %s, instance %s: %w", s.Host, s.Instance, err)
-		}
-		args = append(args, more...)
-	}
-	if strings.HasPrefix(s.WebUser, "-") || strings.HasPrefix(s.PHP, "-") {
-		return nil, driver.Errorf(driver.Permanent, "host %s, instance %s: the web user %q or the PHP command %q starts with a dash", s.Host, s.Instance, s.WebUser, s.PHP)
-	}
-	for _, arg := range args {
-		if !printable(arg) {
-			return nil, driver.Errorf(driver.Permanent, "host %s, instance %s: %q holds a control character: rename it", s.Host, s.Instance, arg)
-		}
-	}
-	return args, nil
-}
-
-func placeArguments(p driver.Place) ([]string, error) {
-	switch p.Part {
-	case driver.PartDatabase:
-		return []string{"db_asked=yes"}, nil
-	case driver.PartObjects, driver.PartSystem:
-		return nil, nil
-	case driver.PartCode, driver.PartConfig, driver.PartApps, driver.PartData:
-	default:
-		return nil, nil
-	}
-	if !cleanPath(p.Path) {
-		return nil, driver.Errorf(driver.Permanent, "the path %q of %s is not a clean absolute path", p.Path, p.Part)
-	}
-	args := []string{string(p.Part) + "=" + p.Path}
-	if p.Part == driver.PartConfig {
-		args = append(args, "config_asked=yes")
-	}
-	return args, nil
-}
-
-// cleanPath accepts absolute paths without tricks; "/" itself is no place.
-func cleanPath(p string) bool {
-	return path.IsAbs(p) && path.Clean(p) == p && p != "/" && printable(p)
-}
-
-func printable(s string) bool {
-	for _, r := range s {
-		if r < ' ' || r == 0x7f {
-			return false
-		}
-	}
-	return true
+func New() driver.Snapshotter {
+	return hostcopy.New(hostcopy.Store{
+		Name: Name, Script: script, Directory: "snapshots", Capabilities: []string{"prepare"},
+	})
 }

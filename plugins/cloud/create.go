@@ -67,7 +67,7 @@ func (w *work) units(ctx context.Context, l located) ([]Unit, error) {
 		before = append(before, Unit{ID: id})
 		replaced = replaced || !current[id] && n.State == Ready
 	}
-	if replaced {
+	if replaced && len(before) >= len(l.units) {
 		return before, nil
 	}
 	if len(l.units) == 0 {
@@ -264,12 +264,25 @@ func (w *work) flush(ctx context.Context) error {
 	return nil
 }
 
-// complete returns the ready snapshot of each of the handle's units.
+// complete returns the ready snapshot of each of the handle's units. One that a
+// list does not show is looked for again: lists run late, or backwards.
 func (s *snapshotter) complete(ctx context.Context, h driver.Handle, d handleData) ([]Snap, error) {
-	all, err := s.snaps(ctx, Filter{Machine: d.Machine, Key: h.Key})
-	if err != nil {
-		return nil, err
+	for look := 1; ; look++ {
+		all, err := s.snaps(ctx, Filter{Machine: d.Machine, Key: h.Key})
+		if err != nil {
+			return nil, err
+		}
+		out, err := pick(all, h, d)
+		if !missing(err) || look == settleLooks {
+			return out, err
+		}
+		if err := sleep(ctx, s.pace.poll); err != nil {
+			return nil, err
+		}
 	}
+}
+
+func pick(all []Snap, h driver.Handle, d handleData) ([]Snap, error) {
 	best := choose(all)
 	var out []Snap
 	for _, u := range d.Units {

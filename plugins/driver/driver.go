@@ -6,6 +6,52 @@
 // it captures and restores the state of a target through its provider or,
 // through the [Runner] it is handed, on the host itself.
 //
+// # What every driver promises
+//
+// Idempotency. Two calls with one key, or one handle, have the effect of one and
+// the same answer, whether they come one after another, at the same time, from
+// one process or from two. Nothing in a driver's memory is needed to find what
+// it began: the key, the handle and the provider are enough.
+//
+// Interruption. A call may end anywhere: its context is cancelled, the host is
+// lost, the driver or the controller is killed. What was begun is then found
+// again by its key and completed, or cleared and redone; half a snapshot is
+// never taken for a whole one. A driver heeds ctx wherever it waits.
+//
+// Errors. An [Error] of class Retryable or Quota may be called again, not
+// earlier than its After; an error of the Runner is Retryable. Auth, NotFound
+// and everything without a class are final: the step fails, and the target is
+// rolled back or halts. An error says what happened, where, and how to mend
+// it, and never holds a secret.
+//
+// Side by side. All targets of a rollout share one process. Calls of several
+// keys and hosts run at the same time; nothing of a call is kept in the
+// driver's own fields.
+//
+// # What every driver may assume
+//
+// Configure comes once, before all but Info, with a block that fits the schema.
+// Paths are absolute, and on the host that the call's Runner reaches. Calls of
+// one key never overlap within one process (plugins/rpc sees to that). The
+// controller holds the host's lease, and from Create to the end of Restore the
+// target is closed. It may not assume an environment, a working directory, a
+// home, or that its process lives until the next call.
+//
+// # Capabilities
+//
+// Info.Capabilities names what not every driver does. A driver that names one
+// it does not have is worse than one that does not name it.
+//
+//	prepare   snapshot   Prepare does something: it is called ahead, while users still work.
+//	machine   snapshot   Restore takes the whole machine back and restarts it. The Runner
+//	                     fails meanwhile; the controller waits for another boot id and
+//	                     takes its lease again.
+//
+// A package driver names none; what it knows it says in its facts, such as
+// [PackageFacts.Stale] (services that still run old code) and
+// [PackageFacts.ReleaseSteps]. Empty means none were found, or that it cannot
+// look.
+//
 // The package holds words only and imports nothing but the standard library;
 // it refuses to know gRPC (see plugins/rpc), inventories or plans.
 package driver
@@ -34,9 +80,10 @@ const (
 	// CapabilityMachine: Restore takes the whole machine back to the moment of
 	// the snapshot, whatever the subject's places are, and restarts it. The
 	// Runner fails while the machine is away, and Restore returns when the
-	// provider says that it runs. The controller then waits for the host to
-	// answer, demands another boot id, and takes its lease there again: what it
-	// kept on the host is as old as the snapshot.
+	// provider says that it runs; repeated, it restarts the machine again. The
+	// controller then waits for the host to answer, demands another boot id, and
+	// takes its lease there again: what it kept on the host is as old as the
+	// snapshot. No plan uses it for one of several instances of a host.
 	CapabilityMachine = "machine"
 )
 
@@ -45,8 +92,8 @@ type Info struct {
 	Name    string // as in the inventory: driver "snapshot" "archive"
 	Version string // of the driver itself, for people and the lock file
 	Kind    Kind
-	// Capabilities names optional behaviour, such as "online" (a snapshot may
-	// be taken of an open target) or "prepare". Unknown names are ignored.
+	// Capabilities names optional behaviour; the package comment lists them.
+	// Unknown names are ignored.
 	Capabilities []string
 	Schema       Schema
 }

@@ -38,16 +38,28 @@ type PackageFacts struct {
 	Lock           string   `json:",omitempty"`
 	RebootRequired bool     `json:",omitempty"`
 	Problems       []string `json:",omitempty"` // unreachable repository, unsigned index …
+	// Stale names the services that still run code from before an update, a
+	// program by its path where no service is known. Sorted.
+	Stale []string `json:",omitempty"`
+	// ReleaseSteps is what a person does, in order, to move the system to its
+	// next release; no driver does it. Set when the package sources are of the
+	// next release or the request names the product "os".
+	ReleaseSteps []string `json:",omitempty"`
 }
 
 // Selection is the exact set of changes a plan decided on.
 type Selection struct {
 	Changes []PackageChange
-	// LockWait limits how long a command waits for another package process.
+	// LockWait limits how long a command waits for another package process; 0
+	// leaves it to the driver's own configuration, which has a limit too.
 	LockWait time.Duration
 }
 
-// Commands are the compiled command lines, each run as root.
+// Commands are the compiled command lines, each run as root, in order, until one
+// fails. A command may tell the operator something by lines of its own on
+// standard output: "ncfleet: note TEXT", "ncfleet: degraded TEXT" for what was
+// left undone, and, before it fails, "ncfleet: error TEXT" with the cause and
+// the remedy.
 type Commands struct {
 	Stage  []Command // download only; the target is still open
 	Apply  []Command // install exactly the selection

@@ -14,25 +14,24 @@
 //		t.Run("subprocess", func(t *testing.T) { drivertest.Snapshotter(t, c) })
 //	}
 //
-// The suite asks for promises of the contract only; it refuses to know how a
-// driver keeps them.
+// With Faults set the suite also loses the host and gives calls up in the
+// middle; with Kill set it ends the driver's process there:
+//
+//	c.Kill = drivertest.Kill
+//
+// The promises themselves are in package conformance, which knows no testing;
+// this package only makes a subtest of each.
 package drivertest
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"reflect"
 	"testing"
-	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
 )
-
-// soon is what "returns soon" means for a cancelled call: generous, for a
-// busy machine.
-const soon = 30 * time.Second
 
 // Main is a test binary's TestMain when the binary also is the driver under
 // test: started by Subprocess it serves, else it runs the tests.
@@ -69,59 +68,4 @@ func Subprocess(t testing.TB, env map[string]string) *rpc.Process {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func checkInfo(t *testing.T, d driver.Driver, kind driver.Kind) driver.Info {
-	t.Helper()
-	i, err := d.Info(t.Context())
-	if err != nil {
-		t.Fatalf("Info of an unconfigured driver: %v", err)
-	}
-	again, err := d.Info(t.Context())
-	if err != nil || !reflect.DeepEqual(i, again) {
-		t.Errorf("Info is not stable: %+v then %+v (error %v)", i, again, err)
-	}
-	if i.Kind != kind {
-		t.Errorf("Info.Kind is %q, want %q", i.Kind, kind)
-	}
-	if i.Name == "" || i.Version == "" {
-		t.Errorf("Info lacks a name or a version: %+v", i)
-	}
-	seen := map[string]bool{}
-	for _, a := range i.Schema.Attributes {
-		if a.Name == "" || seen[a.Name] {
-			t.Errorf("Schema: attribute name %q is empty or repeated", a.Name)
-		}
-		seen[a.Name] = true
-		switch a.Type {
-		case "string", "number", "bool", "duration", "list(string)":
-		default:
-			t.Errorf("Schema: attribute %q has the unknown type %q", a.Name, a.Type)
-		}
-		if a.Help == "" {
-			t.Errorf("Schema: attribute %q has no help", a.Name)
-		}
-		if a.Required && a.Default != "" {
-			t.Errorf("Schema: attribute %q is required and has a default", a.Name)
-		}
-	}
-	return i
-}
-
-// returnsSoon runs call and fails the test when it outlasts its cancelled
-// context.
-func returnsSoon(t *testing.T, name string, call func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = call(ctx)
-	}()
-	select {
-	case <-done:
-	case <-time.After(soon):
-		t.Fatalf("%s with a cancelled context did not return within %s", name, soon)
-	}
 }

@@ -35,8 +35,9 @@ func TestSnapshotter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			drivertest.Snapshotter(t, drivertest.Snapshots{
+			c := drivertest.Snapshots{
 				New:    newOne,
+				Faults: true,
 				Config: driver.Config{"dir": store},
 				Subject: driver.Subject{Host: "h", Places: []driver.Place{
 					{Part: driver.PartCode, Path: filepath.Join(target, "code")},
@@ -48,7 +49,11 @@ func TestSnapshotter(t *testing.T) {
 						t.Fatal(err)
 					}
 				},
-			})
+			}
+			if name == "subprocess" {
+				c.Kill = drivertest.Kill
+			}
+			drivertest.Snapshotter(t, c)
 		})
 	}
 }

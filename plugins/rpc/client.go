@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 
 	plugin "github.com/hashicorp/go-plugin"
@@ -26,6 +27,10 @@ type client struct {
 	runners   *runners
 	mask      atomic.Pointer[func(string) string]
 	gone      func() string // waits a moment for the process's end and tells how it ended
+	kill      func()
+
+	runnerSocket string // where to serve Runner without go-plugin's broker, "" with it
+	runnerServer *grpc.Server
 }
 
 func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
@@ -35,6 +40,10 @@ func newClient(broker *plugin.GRPCBroker, conn *grpc.ClientConn) *client {
 		snapshots: pb.NewSnapshotterClient(conn), runners: &runners{},
 	}
 }
+
+// Kill ends the process behind the driver at once, for those who try what
+// becomes of its work then.
+func (c *client) Kill() { c.kill() }
 
 func (c *client) fail(ctx context.Context, method string, err error) error {
 	err = fromStatus(ctx, c.name, method, err, c.gone)
@@ -52,15 +61,14 @@ func (c *client) ping(ctx context.Context) error {
 // bind offers the driver the Runner callback. A stream that was not dialled in
 // time is dead for good, hence a new one per try.
 func (c *client) bind(ctx context.Context) error {
+	if c.runnerSocket != "" {
+		return c.bindSocket(ctx)
+	}
 	var errs []error
 	for range bindTries {
 		stream := c.broker.NextId()
 		go c.broker.AcceptAndServe(stream, func(opts []grpc.ServerOption) *grpc.Server {
-			opts = append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
-				grpc.ChainUnaryInterceptor(recoverUnary), grpc.ChainStreamInterceptor(recoverStream))
-			g := grpc.NewServer(opts...)
-			pb.RegisterRunnerServer(g, c.runners)
-			return g
+			return c.runners.server(opts...)
 		})
 		_, err := c.driver.Bind(ctx, &pb.BindRequest{Stream: stream})
 		if err == nil {
@@ -72,6 +80,28 @@ func (c *client) bind(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("cannot give driver %q its Runner: %w", c.name, errors.Join(errs...))
+}
+
+// bindSocket serves the Runner on a socket of its own, for drivers that know
+// nothing of go-plugin's broker.
+func (c *client) bindSocket(ctx context.Context) error {
+	l, err := net.Listen("unix", c.runnerSocket)
+	if err != nil {
+		return fmt.Errorf("cannot serve the Runner of driver %q: %w", c.name, err)
+	}
+	c.runnerServer = c.runners.server()
+	go func() { _ = c.runnerServer.Serve(l) }() // it ends with stop
+	if _, err := c.driver.Bind(ctx, &pb.BindRequest{Address: "unix:" + c.runnerSocket}); err != nil {
+		return fmt.Errorf("cannot give driver %q its Runner: %w", c.name, c.fail(ctx, "Bind", err))
+	}
+	return nil
+}
+
+// stop ends what serves the driver. A nil client served nothing.
+func (c *client) stop() {
+	if c != nil && c.runnerServer != nil {
+		c.runnerServer.Stop()
+	}
 }
 
 // Info asks the driver who it is.
@@ -102,7 +132,8 @@ func (c packageClient) Probes(ctx context.Context, r driver.ProbeRequest) ([]dri
 	if err != nil {
 		return nil, c.fail(ctx, "Probes", err)
 	}
-	return commandsFromProto(a.GetCommands()), nil
+	commands := commandsFromProto(a.GetCommands())
+	return commands, c.checkedCommands("Probes", commands)
 }
 
 func (c packageClient) Facts(ctx context.Context, r driver.ProbeRequest, results []driver.Result) (driver.PackageFacts, error) {
@@ -110,7 +141,8 @@ func (c packageClient) Facts(ctx context.Context, r driver.ProbeRequest, results
 	if err != nil {
 		return driver.PackageFacts{}, c.fail(ctx, "Facts", err)
 	}
-	return factsFromProto(a.GetFacts()), nil
+	facts := factsFromProto(a.GetFacts())
+	return facts, c.checkFacts(facts)
 }
 
 func (c packageClient) Compile(ctx context.Context, s driver.Selection) (driver.Commands, error) {
@@ -118,9 +150,10 @@ func (c packageClient) Compile(ctx context.Context, s driver.Selection) (driver.
 	if err != nil {
 		return driver.Commands{}, c.fail(ctx, "Compile", err)
 	}
-	return driver.Commands{
+	out := driver.Commands{
 		Stage: commandsFromProto(a.GetStage()), Apply: commandsFromProto(a.GetApply()), Repair: commandsFromProto(a.GetRepair()),
-	}, nil
+	}
+	return out, c.checkedCommands("Compile", out.Stage, out.Apply, out.Repair)
 }
 
 // snapshotClient is a driver.Snapshotter behind the wire.
@@ -150,7 +183,8 @@ func (c snapshotClient) Create(ctx context.Context, r driver.SnapshotRequest, ru
 	if err != nil {
 		return driver.Handle{}, c.fail(ctx, "Create", err)
 	}
-	return handleFromProto(a.GetHandle()), nil
+	h := handleFromProto(a.GetHandle())
+	return h, c.checkHandle(h, r.Key)
 }
 
 func (c snapshotClient) Verify(ctx context.Context, h driver.Handle, run driver.Runner) (driver.Verification, error) {

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	pb "github.com/ncfleet/ncfleet/plugins/rpc/driverv1"
@@ -42,6 +45,28 @@ func toStatus(err error) error {
 	return s.Err()
 }
 
+// errorTrailer carries a serialized Error in place of a status detail.
+const errorTrailer = "ncfleet-error-bin"
+
+// errorFromTrailer makes a detail of an error that came in the trailer.
+func errorFromTrailer(ctx context.Context, method string, req, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	var trailer metadata.MD
+	err := invoke(ctx, method, req, answer, conn, append(opts, grpc.Trailer(&trailer))...)
+	raw := trailer.Get(errorTrailer)
+	if err == nil || len(raw) != 1 {
+		return err
+	}
+	detail := &pb.Error{}
+	s, _ := status.FromError(err)
+	if proto.Unmarshal([]byte(raw[0]), detail) != nil {
+		return err
+	}
+	if typed, derr := s.WithDetails(detail); derr == nil {
+		return typed.Err()
+	}
+	return err
+}
+
 // clip shortens s to at most n bytes and keeps it valid UTF-8.
 func clip(s string, n int) string {
 	if len(s) <= n {
@@ -71,6 +96,7 @@ func fromDetail(err error) (out error, ok bool) {
 		if !isError {
 			continue
 		}
+		e.Message = plain(e.GetMessage())
 		cause := causeOf(s.Code())
 		if e.GetClass() == "" {
 			if cause != nil {
@@ -140,17 +166,18 @@ func fromStatus(ctx context.Context, name, method string, err error, gone func()
 		return e
 	}
 	s, _ := status.FromError(err)
+	said := plain(s.Message())
 	switch s.Code() {
 	case codes.Unimplemented:
 		return driver.Errorf(driver.Permanent,
 			"driver %q does not offer %s: it is of another kind or was built for another version of ncfleet; install a matching driver", name, method)
 	case codes.ResourceExhausted:
-		return driver.Errorf(driver.Permanent, "driver %q: %s sent more than %d MiB in one message: %s", name, method, maxMessage>>20, s.Message())
+		return driver.Errorf(driver.Permanent, "driver %q: %s sent more than %d MiB in one message: %s", name, method, maxMessage>>20, said)
 	case codes.DeadlineExceeded: // the caller's, read a moment before ctx noticed
 		return &callError{driver.Errorf(driver.Retryable,
 			"driver %q: %s took too long; its outcome is unknown, what it began is found again by its key", name, method), context.DeadlineExceeded}
 	default:
-		why := "cannot be reached (" + s.Message() + ")"
+		why := "cannot be reached (" + said + ")"
 		if exit := gone(); exit != "" {
 			why = "ended " + exit
 		}

@@ -19,11 +19,15 @@ import (
 // only matters when a child that left the process group keeps it open.
 const drainFor = time.Second
 
+// maxHandshake bounds the line by which a driver says where it listens.
+const maxHandshake = 16 << 10
+
 // child is one driver process with a process group of its own. It replaces
 // go-plugin's runner, which would hand the driver our standard input, kill the
 // leader only, and wait for ever for a pipe that a grandchild holds open.
 type child struct {
 	cmd            *exec.Cmd
+	maxMemory      uint64
 	stdout, stderr *outlet
 	ours           []*os.File    // our ends, closed when the process has ended
 	exited         chan struct{} // closed then, and when it could not be started
@@ -58,7 +62,7 @@ func newChild(o Options, env []string, words *said) (*child, error) {
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
 	return &child{
-		cmd:    cmd,
+		cmd: cmd, maxMemory: o.MaxMemory,
 		stdout: &outlet{from: out[0], to: words.stream(), lines: 1, drained: make(chan struct{})},
 		stderr: &outlet{from: errs[0], to: words.stream(), drained: make(chan struct{})},
 		ours:   []*os.File{life[1], out[0], errs[0]},
@@ -100,6 +104,7 @@ func (c *child) Start(context.Context) error {
 		close(c.exited)
 		return err
 	}
+	confine(c.cmd.Process.Pid, c.maxMemory)
 	go c.reap()
 	return nil
 }
@@ -182,7 +187,8 @@ func (c *child) HostToPlugin(network, addr string) (string, string, error) {
 type outlet struct {
 	from  *os.File
 	to    *lineWriter
-	lines int // still go-plugin's
+	lines int    // still go-plugin's
+	first []byte // what go-plugin got
 
 	drained chan struct{} // closed at the end of the stream
 	end     sync.Once
@@ -199,8 +205,13 @@ func (o *outlet) finish() {
 func (o *outlet) Read(p []byte) (int, error) {
 	if o.lines > 0 {
 		n, err := o.from.Read(p[:1]) // to the newline and not a byte further
+		o.first = append(o.first, p[:n]...)
 		if n == 1 && p[0] == '\n' {
 			o.lines--
+		}
+		if len(o.first) > maxHandshake {
+			o.lines = 0
+			_, _ = o.to.Write(o.first)
 		}
 		if err != nil {
 			o.finish()

@@ -78,7 +78,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 }
 
 func (w *lineWriter) flush() {
-	if line := strings.TrimRight(text(string(w.buf)), "\r"); line != "" || w.cut > 0 {
+	if line := plain(strings.TrimRight(string(w.buf), "\r")); line != "" || w.cut > 0 {
 		if w.cut > 0 {
 			line += fmt.Sprintf(" … (%d bytes cut)", w.cut)
 		}

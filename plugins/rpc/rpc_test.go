@@ -18,6 +18,10 @@ import (
 // The binary serves a driver when a controller started it, and shows what
 // Serve does otherwise when asked to.
 func TestMain(m *testing.M) {
+	if known := os.Getenv("SPEAKS"); known != "" {
+		rpc.ServeVersions(&mirror{FakeSnapshotter: drivertest.NewFakeSnapshotter(os.TempDir())}, known)
+		return
+	}
 	if rpc.Started() || os.Getenv("SERVE") != "" {
 		rpc.Serve(&mirror{FakeSnapshotter: drivertest.NewFakeSnapshotter(os.TempDir())})
 		return
@@ -46,7 +50,7 @@ func (m *mirror) Cover(_ context.Context, s driver.Subject, _ driver.Runner) (dr
 	}
 	return driver.Coverage{
 		Captured: s.Places, Missing: []driver.Hole{{Place: s.Places[0], Reason: "why"}},
-		Consistent: true, BytesFree: -1, BytesNeed: 1 << 40, Note: note,
+		Consistent: true, Whole: true, BytesFree: -1, BytesNeed: 1 << 40, Note: note,
 	}, nil
 }
 
@@ -65,7 +69,7 @@ func (m *mirror) Facts(_ context.Context, r driver.ProbeRequest, results []drive
 }
 
 func (m *mirror) Compile(_ context.Context, s driver.Selection) (driver.Commands, error) {
-	return driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {}},
+	return driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {Argv: []string{"b"}}},
 		Repair: []driver.Command{{Argv: []string{fmt.Sprintf("%+v", s)}}}}, nil
 }
 
@@ -77,7 +81,8 @@ var (
 	command = driver.Command{Argv: []string{"a", "", "\xff"}, Env: map[string]string{"K": "\xfe"}, Stdin: []byte{0},
 		User: "root", Dir: "/d\xff", Timeout: time.Minute}
 	change = driver.PackageChange{Name: "n", From: "1", To: "2", Change: driver.ChangeUpgrade, Product: "php", Security: true, Held: true, Reason: "r"}
-	facts  = driver.PackageFacts{Pending: []driver.PackageChange{change}, Broken: []string{"b"}, RebootRequired: true, Problems: []string{"p"}}
+	facts  = driver.PackageFacts{Pending: []driver.PackageChange{change}, Broken: []string{"b"}, RebootRequired: true, Problems: []string{"p"},
+		Stale: []string{"php8.2-fpm.service"}, ReleaseSteps: []string{"read", "do"}}
 )
 
 func start(t *testing.T) *rpc.Process {
@@ -113,7 +118,7 @@ func TestEverythingCrossesTheWire(t *testing.T) {
 		WebUser: "www-data", PHP: "/usr/bin/php", DatabaseKind: "pgsql", StateDir: "/var/lib/x"}
 	c, err = s.Cover(ctx, subject, nil)
 	check("Cover", c, driver.Coverage{Captured: places, Missing: []driver.Hole{{Place: places[0], Reason: "why"}},
-		Consistent: true, BytesFree: -1, BytesNeed: 1 << 40, Note: strings.ToValidUTF8(fmt.Sprintf("%#v", subject), "\uFFFD")}, err)
+		Consistent: true, Whole: true, BytesFree: -1, BytesNeed: 1 << 40, Note: strings.ToValidUTF8(fmt.Sprintf("%#v", subject), "\uFFFD")}, err)
 	l, err := s.List(ctx, subject, nil)
 	check("List", l, []driver.Snapshot{{Handle: handle, Created: 1, Bytes: 2, Orphan: true}}, err)
 	v, err := s.Verify(ctx, handle, nil)
@@ -126,7 +131,7 @@ func TestEverythingCrossesTheWire(t *testing.T) {
 	check("Facts with more than grpc's 4 MiB", f, want, err)
 	selection := driver.Selection{Changes: []driver.PackageChange{change}, LockWait: time.Hour}
 	cs, err := m.Compile(ctx, selection)
-	check("Compile", cs, driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {}},
+	check("Compile", cs, driver.Commands{Stage: []driver.Command{command}, Apply: []driver.Command{command, {Argv: []string{"b"}}},
 		Repair: []driver.Command{{Argv: []string{fmt.Sprintf("%+v", selection)}}}}, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,14 +24,32 @@ import (
 type runners struct {
 	pb.UnimplementedRunnerServer
 
+	input atomic.Int64 // bytes held for commands
+
 	mu   sync.Mutex
 	last uint64
 	open map[string]openCall
 }
 
 type openCall struct {
-	ctx context.Context
-	run driver.Runner
+	ctx   context.Context
+	run   driver.Runner
+	slots chan struct{} // one per command that runs
+}
+
+// Limits of what a driver may ask of its Runner.
+const (
+	maxRuns  = 8         // commands of one call at once; more wait
+	maxInput = 512 << 20 // bytes of input that wait for commands, of all calls
+)
+
+// server serves the Runner to one driver.
+func (r *runners) server(opts ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ChainUnaryInterceptor(recoverUnary), grpc.ChainStreamInterceptor(recoverStream))...)
+	pb.RegisterRunnerServer(g, r)
+	return g
 }
 
 // begin opens a call; its end function must be called when the call returns.
@@ -44,7 +63,7 @@ func (r *runners) begin(ctx context.Context, run driver.Runner) (token string, _
 	if r.open == nil {
 		r.open = map[string]openCall{}
 	}
-	r.open[token] = openCall{ctx, run}
+	r.open[token] = openCall{ctx, run, make(chan struct{}, maxRuns)}
 	return token, ctx, func() {
 		r.mu.Lock()
 		delete(r.open, token)
@@ -86,7 +105,20 @@ func (r *runners) Run(stream grpc.BidiStreamingServer[pb.RunRequest, pb.RunRespo
 		return toStatus(err)
 	}
 	cmd := commandFromProto(start.GetCommand())
-	if cmd.Stdin, err = readStdin(stream); err != nil {
+	if err := checkCommand(cmd); err != nil {
+		return toStatus(fmt.Errorf("cannot run a command: %w", err))
+	}
+	select {
+	case call.slots <- struct{}{}:
+		defer func() { <-call.slots }()
+	case <-call.ctx.Done():
+		return toStatus(driver.Errorf(driver.Permanent, "cannot run a command: the call that this Runner belonged to has returned"))
+	case <-stream.Context().Done():
+		return stream.Context().Err()
+	}
+	held := int64(0)
+	defer func() { r.input.Add(-held) }()
+	if cmd.Stdin, err = readStdin(stream, func(n int) bool { held += int64(n); return r.input.Add(int64(n)) <= maxInput }); err != nil {
 		return toStatus(err)
 	}
 	// The command ends with the call that it belongs to, or when the driver
@@ -112,7 +144,7 @@ func (r *runners) Run(stream grpc.BidiStreamingServer[pb.RunRequest, pb.RunRespo
 	return stream.Send(&pb.RunResponse{Part: &pb.RunResponse_End{End: &pb.RunEnd{Exit: int32(result.Exit)}}})
 }
 
-func readStdin(stream grpc.BidiStreamingServer[pb.RunRequest, pb.RunResponse]) ([]byte, error) {
+func readStdin(stream grpc.BidiStreamingServer[pb.RunRequest, pb.RunResponse], room func(n int) bool) ([]byte, error) {
 	var in []byte
 	for {
 		m, err := stream.Recv()
@@ -121,6 +153,9 @@ func readStdin(stream grpc.BidiStreamingServer[pb.RunRequest, pb.RunResponse]) (
 		}
 		if err != nil {
 			return nil, err
+		}
+		if !room(len(m.GetStdin())) {
+			return nil, driver.Errorf(driver.Retryable, "cannot run a command: the driver's commands have more than %d MiB of input at once", maxInput>>20)
 		}
 		in = append(in, m.GetStdin()...)
 		if len(in) > maxOutput {

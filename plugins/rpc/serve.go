@@ -27,7 +27,10 @@ import (
 //
 // While it serves, the default slog logger writes where the controller reads
 // a driver's log, and standard output belongs to the handshake.
-func Serve(d driver.Driver) {
+func Serve(d driver.Driver) { serve(d, versions(d)) }
+
+// serve is Serve for a driver that speaks the protocol versions of the table.
+func serve(d driver.Driver, table map[int]plugin.PluginSet) {
 	if !Started() {
 		fmt.Fprintln(os.Stderr, refusal(d))
 		os.Exit(2)
@@ -39,7 +42,7 @@ func Serve(d driver.Driver) {
 	}
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig:  handshake(),
-		VersionedPlugins: versions(d),
+		VersionedPlugins: table,
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(opts,
 				grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +31,10 @@ import (
 // a small machine can hold up the making of its certificate that long.
 const MinStartTimeout = 30 * time.Second
 
+// DefaultMaxMemory is what a driver process may allocate. One that wants more
+// gets no more: most then end, and the calls in flight fail.
+const DefaultMaxMemory = 2 << 30
+
 // closeGrace is how long a driver may take to end when asked.
 const closeGrace = 3 * time.Second
 
@@ -45,6 +51,9 @@ type Options struct {
 	// Timeout bounds start and handshake; less than MinStartTimeout counts as
 	// MinStartTimeout.
 	Timeout time.Duration
+	// MaxMemory bounds the process's memory in bytes where the system can do so
+	// (Linux); 0 means DefaultMaxMemory.
+	MaxMemory uint64
 	// Line receives everything the process writes that is not protocol, line
 	// by line, shortened to 8 KiB each; nil discards it. It is called from
 	// several goroutines and must not block.
@@ -122,15 +131,23 @@ type Process struct {
 // start; the process lives until Close, its own death or the end of this
 // process, however it ends.
 func Start(ctx context.Context, o Options) (*Process, error) {
+	return start(ctx, o, versions(nil))
+}
+
+// start is Start for a controller that speaks the protocol versions of the table.
+func start(ctx context.Context, o Options, table map[int]plugin.PluginSet) (*Process, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	o.Timeout = max(o.Timeout, MinStartTimeout)
+	if o.MaxMemory == 0 {
+		o.MaxMemory = DefaultMaxMemory
+	}
 	words := &said{line: o.Line}
 	p := &Process{name: o.Name}
-	p.plugin = plugin.NewClient(&plugin.ClientConfig{
+	config := &plugin.ClientConfig{
 		HandshakeConfig:  handshake(),
-		VersionedPlugins: versions(nil),
+		VersionedPlugins: table,
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, sockets string) (goplugin.Runner, error) {
 			c, err := newChild(o, spec.Env, words)
 			if err == nil {
@@ -146,13 +163,16 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		SyncStdout:       words.stream(),
 		SyncStderr:       words.stream(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketDir()},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))},
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+			grpc.WithChainUnaryInterceptor(cleanAnswer, errorFromTrailer),
+		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: words.stream(), JSONFormat: true, Name: "transport"}),
-	})
+	}
+	p.plugin = plugin.NewClient(config)
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	if err := p.connect(ctx); err != nil {
+	if err := p.connect(ctx, config); err != nil {
 		err = p.explain(ctx, o, err, words)
 		_ = p.Close()
 		return nil, err
@@ -162,10 +182,22 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 
 // connect waits for the handshake, or for ctx: then it kills the process,
 // which ends the handshake.
-func (p *Process) connect(ctx context.Context) error {
+func (p *Process) connect(ctx context.Context, config *plugin.ClientConfig) error {
 	var dispensed any
+	plain := false
 	done := make(chan error, 1)
 	go func() {
+		_, err := p.plugin.Start()
+		if err == nil {
+			plain, err = p.withoutCertificate()
+		}
+		if plain {
+			config.TLSConfig = nil // go-plugin dials by it, and so does its broker
+		}
+		if err != nil {
+			done <- err
+			return
+		}
 		protocol, err := p.plugin.Client()
 		if err == nil {
 			dispensed, err = protocol.Dispense(pluginName)
@@ -186,9 +218,27 @@ func (p *Process) connect(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("go-plugin dispensed a %T", dispensed)
 	}
-	c.name, c.gone = p.name, p.gone
+	c.name, c.gone, c.kill = p.name, p.gone, p.Kill
+	if plain {
+		c.runnerSocket = filepath.Join(*p.sockets.Load(), "runner")
+	}
 	p.client = c
 	return nil
+}
+
+// withoutCertificate reports whether the driver answered the handshake without
+// a certificate. That is sound on a socket in the folder that was made for
+// this one process: no other user can reach it, and whoever is this user could
+// read both processes' memory anyway.
+func (p *Process) withoutCertificate() (bool, error) {
+	parts := strings.Split(strings.TrimSpace(string(p.child.Load().stdout.first)), "|")
+	if len(parts) >= 6 && parts[5] != "" {
+		return false, nil
+	}
+	if len(parts) < 4 || parts[2] != "unix" || filepath.Dir(parts[3]) != *p.sockets.Load() {
+		return false, fmt.Errorf("it gives no certificate, so it must listen on a unix socket in the folder %s names", plugin.EnvUnixSocketDir)
+	}
+	return true, nil
 }
 
 // firstWords finds what a program that is no driver said in place of the
@@ -202,8 +252,24 @@ func firstWords(why string) string {
 	return strings.TrimSpace(first)
 }
 
+var pluginVersion = regexp.MustCompile(`Plugin version: (\d+)`)
+
+// incompatible says who of the two is too old.
+func incompatible(why string, own int) (what, remedy string) {
+	theirs := 0
+	if m := pluginVersion.FindStringSubmatch(why); m != nil {
+		theirs, _ = strconv.Atoi(m[1]) // digits; too many of them stay 0
+	}
+	what = fmt.Sprintf("it speaks version %d of the driver protocol and this ncfleet version %d", theirs, own)
+	if theirs > own {
+		return what, "install a newer ncfleet, or an older release of the driver"
+	}
+	return what, "install a newer release of the driver, or build it again with the source of this ncfleet"
+}
+
 // explain turns go-plugin's words into place, cause and remedy.
 func (p *Process) explain(ctx context.Context, o Options, err error, words *said) error {
+	given := ctx.Err() // before the time that the next lines take
 	exit := p.gone()
 	if c := p.child.Load(); c != nil {
 		c.drain() // the end may be seen before the last words are read
@@ -211,13 +277,12 @@ func (p *Process) explain(ctx context.Context, o Options, err error, words *said
 	why, remedy := err.Error(), "check that it is a driver built for this version of ncfleet"
 	first := firstWords(why)
 	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, ctx.Err(), words.quote())
+	case given != nil:
+		return fmt.Errorf("cannot start driver %q (%s): it was given up before its handshake (limit %s): %w%s", o.Name, o.shown(), o.Timeout, given, words.quote())
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		remedy = "check the file and its permissions"
 	case strings.Contains(why, "incompatible API version"):
-		why = fmt.Sprintf("it speaks another version of the driver protocol than %d", driver.ProtocolVersion)
-		remedy = "install a driver built for this version of ncfleet"
+		why, remedy = incompatible(why, driver.ProtocolVersion)
 	case first != "":
 		why = fmt.Sprintf("it does not speak the handshake of a driver but says %q", clip(first, 200))
 	case exit != "":
@@ -293,6 +358,7 @@ func (p *Process) Close() error {
 		for range 2 {
 			select {
 			case <-done:
+				p.client.stop()
 				p.removeSockets()
 				return
 			case <-time.After(closeGrace):

@@ -96,6 +96,7 @@ func factsToProto(f driver.PackageFacts) *pb.PackageFacts {
 	return &pb.PackageFacts{
 		Pending: each(f.Pending, changeToProto), Broken: texts(f.Broken), Lock: text(f.Lock),
 		RebootRequired: f.RebootRequired, Problems: texts(f.Problems),
+		Stale: texts(f.Stale), ReleaseSteps: texts(f.ReleaseSteps),
 	}
 }
 
@@ -128,7 +129,7 @@ func coverageToProto(c driver.Coverage) *pb.CoverResponse {
 		Missing: each(c.Missing, func(h driver.Hole) *pb.Hole {
 			return &pb.Hole{Place: placeToProto(h.Place), Reason: text(h.Reason)}
 		}),
-		Consistent: c.Consistent, BytesFree: c.BytesFree, BytesNeed: c.BytesNeed, Note: text(c.Note),
+		Consistent: c.Consistent, Whole: c.Whole, BytesFree: c.BytesFree, BytesNeed: c.BytesNeed, Note: text(c.Note),
 	}
 }
 

@@ -29,12 +29,16 @@ const suite = "bookworm"
 //go:embed all:recipes
 var recipes embed.FS
 
-// Build makes the file system that all hosts share, unless the cache holds it.
-func (l *Lab) Build(ctx context.Context) error {
+// Build makes the file system that all hosts share, and what lies on top of it
+// on hosts of these distributions, unless the cache holds them.
+func (l *Lab) Build(ctx context.Context, distros ...string) error {
+	if err := known("distro", distros, Distros); err != nil {
+		return err
+	}
 	if err := Ready(); err != nil {
 		return err
 	}
-	_, err := l.build(ctx)
+	_, _, err := l.build(ctx, distros)
 	return err
 }
 
@@ -82,56 +86,74 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Built reports whether the hosts' file system is in the cache.
-func (l *Lab) Built() bool {
+// Built reports whether the cache holds what hosts of these distributions are
+// made of.
+func (l *Lab) Built(distros ...string) bool {
+	for _, d := range distros {
+		if _, err := os.Stat(l.layer(d)); d != debian && err != nil {
+			return false
+		}
+	}
 	_, err := os.Stat(l.root())
 	return err == nil
 }
 
-func (l *Lab) build(ctx context.Context) (string, error) {
+// build returns the shared file system and the layers by distribution.
+func (l *Lab) build(ctx context.Context, distros []string) (root string, layers map[string]string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, buildLimit)
 	defer cancel()
 	if err := os.MkdirAll(l.cache, 0o700); err != nil {
-		return "", fmt.Errorf("cannot make the cache: %w", err)
+		return "", nil, fmt.Errorf("cannot make the cache: %w", err)
 	}
 	unlock, err := lock(ctx, filepath.Join(l.cache, "lock"))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer unlock()
 	l.removeUnfinished()
-	root := l.root()
+	root = l.root()
 	if l.Built() {
 		l.say("the hosts' file system is built already: %s", root)
-		return root, nil
+	} else if err := l.buildRoot(ctx, root); err != nil {
+		return "", nil, err
 	}
+	layers, err = l.buildLayers(ctx, distros)
+	return root, layers, err
+}
+
+func (l *Lab) buildRoot(ctx context.Context, root string) error {
 	if err := l.Buildable(ctx); err != nil {
-		return "", err
+		return err
 	}
 	begun := time.Now()
 	l.say("building %s with mmdebstrap; once, about two minutes …", root)
 	work, err := os.MkdirTemp(l.cache, "build-")
 	if err != nil {
-		return "", fmt.Errorf("cannot build: %w", err)
+		return fmt.Errorf("cannot build: %w", err)
 	}
 	defer os.RemoveAll(work)
 	if err := l.makeRoot(ctx, work); err != nil {
-		return "", fmt.Errorf("cannot build the hosts' file system: %w", err)
+		return fmt.Errorf("cannot build the hosts' file system: %w", err)
 	}
 	if err := os.Chmod(filepath.Join(work, "root"), 0o755); err != nil {
-		return "", err
+		return err
 	}
-	if err := os.RemoveAll(root + ".apt"); err != nil {
-		return "", err
-	}
-	if err := os.Rename(filepath.Join(work, "root.apt"), root+".apt"); err != nil {
-		return "", err
+	if err := replace(filepath.Join(work, "root.apt"), root+".apt"); err != nil {
+		return err
 	}
 	if err := os.Rename(filepath.Join(work, "root"), root); err != nil {
-		return "", err
+		return err
 	}
 	l.say("built in %s: %s", seconds(begun), root)
-	return root, nil
+	return nil
+}
+
+// replace moves a folder to where one may be that a killed build left.
+func replace(from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 // removeUnfinished removes what builds left that were killed. The caller holds
@@ -146,24 +168,29 @@ func (l *Lab) removeUnfinished() {
 }
 
 func (l *Lab) makeRoot(ctx context.Context, work string) error {
+	options, err := prepareBuild(ctx, work)
+	if err != nil {
+		return err
+	}
+	_, err = apart(ctx, "", append([]string{filepath.Join(work, "recipes", "root.sh"), filepath.Join(work, "root"),
+		filepath.Join(work, "recipes"), filepath.Join(work, "sources.list"), suite}, options...)...)
+	return err
+}
+
+// prepareBuild writes the recipes and this machine's package sources into a
+// folder, and returns its settings for reaching them.
+func prepareBuild(ctx context.Context, work string) (options []string, err error) {
 	sources, err := aptSources(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	list := filepath.Join(work, "sources.list")
-	if err := os.WriteFile(list, []byte(sources), 0o600); err != nil {
-		return err
-	}
-	options, err := aptOptions(ctx)
-	if err != nil {
-		return err
+	if err := os.WriteFile(filepath.Join(work, "sources.list"), []byte(sources), 0o600); err != nil {
+		return nil, err
 	}
 	if err := writeRecipes(filepath.Join(work, "recipes")); err != nil {
-		return err
+		return nil, err
 	}
-	_, err = apart(ctx, "", append([]string{filepath.Join(work, "recipes", "root.sh"),
-		filepath.Join(work, "root"), filepath.Join(work, "recipes"), list, suite}, options...)...)
-	return err
+	return aptOptions(ctx)
 }
 
 // apart runs a shell script in mount and process namespaces of its own: what it

@@ -58,6 +58,9 @@ func Ready() error {
 	return nil
 }
 
+// btrfsTools are needed when a data disk is to be btrfs.
+var btrfsTools = map[string]string{"mkfs.btrfs": "btrfs-progs", "btrfs": "btrfs-progs"}
+
 func missing(tools map[string]string) error {
 	packages := map[string]bool{}
 	var lost []string

@@ -232,27 +232,32 @@ func (h *Host) Drain(ctx context.Context) error {
 	return err
 }
 
-// lockScript holds dpkg's locks as dpkg does, for $1 seconds, and says so.
-const lockScript = `use Fcntl; $| = 1;
-for my $n ("lock-frontend", "lock") {
-	open(my $f, "+>>", "/var/lib/dpkg/$n") or die "$n: $!";
-	my $all = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0);
-	fcntl($f, F_SETLK, $all) or die "$n is held by another process: $!";
-	push @held, $f;
+// lockers hold the locks of a distribution's package tools, each in its own way.
+var lockers = map[string]struct{ interpreter, script string }{
+	debian: {"perl", "lock-apt.pl"}, "rocky-like": {"python3", "lock-dnf.py"}, "suse-like": {"perl", "lock-zypper.pl"},
 }
-open(my $r, ">", "/run/lab-lock") or die; print $r "$$\n"; close $r;
-sleep $ARGV[0]; unlink "/run/lab-lock";`
 
-// LockAPT lets a process of the host hold dpkg's lock for a while.
-func (h *Host) LockAPT(ctx context.Context, seconds int) error {
+// LockPackages lets a process of the host hold the locks of its package tools
+// for a while.
+func (h *Host) LockPackages(ctx context.Context, seconds int) error {
 	if seconds < 1 || seconds > 86400 {
 		return fmt.Errorf("%d seconds: from 1 to 86400", seconds)
 	}
-	if _, err := h.Output(ctx, "sh", "-c", "rm -f /run/lab-lock; systemctl reset-failed lab-lock 2>/dev/null; "+
-		`systemd-run --quiet --collect --unit=lab-lock perl -e "$1" "$2"`, "sh", lockScript, strconv.Itoa(seconds)); err != nil {
-		return fmt.Errorf("cannot lock apt: %w", err)
+	locker, ok := lockers[h.Distro]
+	if !ok {
+		return fmt.Errorf("cannot lock the packages of %s: how %s does it is not known", h.Name, h.Distro)
 	}
-	return poll(ctx, 20*time.Second, "the lock of dpkg on "+h.Name+" (see journalctl -u lab-lock there)", func() bool {
+	script, err := recipes.ReadFile("recipes/" + locker.script)
+	if err != nil {
+		return err
+	}
+	// systemd would read the script's dollar signs as its own: it stands in a file.
+	start := "set -eu; systemctl stop lab-lock 2>/dev/null || true; rm -f /run/lab-lock; cat >/run/lab-lock.script; " +
+		`exec systemd-run --quiet --collect --unit=lab-lock "$1" /run/lab-lock.script "$2"`
+	if _, err := h.feed(ctx, string(script), "sh", "-c", start, "sh", locker.interpreter, strconv.Itoa(seconds)); err != nil {
+		return fmt.Errorf("cannot lock the packages of %s: %w", h.Name, err)
+	}
+	return poll(ctx, 20*time.Second, "the lock of the packages on "+h.Name+" (see journalctl -u lab-lock there)", func() bool {
 		_, err := h.Output(ctx, "test", "-s", "/run/lab-lock")
 		return err == nil
 	})

@@ -13,7 +13,7 @@ import (
 // Host is one host of a lab that is up. Its methods are what an operator, a
 // cable and the weather may do to a machine.
 type Host struct {
-	Name, Address, Distro, DB string
+	Name, Address, Distro, DB, Disk string
 
 	lab *Lab
 	st  *state
@@ -30,7 +30,7 @@ func (l *Lab) Hosts() ([]*Host, error) {
 	}
 	var hosts []*Host
 	for _, h := range st.Hosts {
-		hosts = append(hosts, &Host{h.Name, h.Address, h.Distro, h.DB, l, st})
+		hosts = append(hosts, &Host{h.Name, h.Address, h.Distro, h.DB, h.Disk, l, st})
 	}
 	return hosts, nil
 }
@@ -111,7 +111,7 @@ func (l *Lab) disks(ctx context.Context, st *state, h hostState) error {
 		}
 	}
 	root := l.hostFile(h.Name, "root")
-	_, err := tool(ctx, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+st.Root+
+	_, err := tool(ctx, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+st.lower(h)+
 		",upperdir="+l.hostFile(h.Name, "upper")+",workdir="+l.hostFile(h.Name, "work"), root)
 	if err != nil {
 		return err
@@ -175,10 +175,8 @@ func (l *Lab) dataDisk(ctx context.Context, st *state, h hostState) error {
 	if _, err := tool(ctx, "mount", "-o", "loop", image, srv); err != nil {
 		return err
 	}
-	if st.Disk == "tmpfs" {
-		if err := l.toMemory(ctx, srv, image); err != nil {
-			return err
-		}
+	if err := otherDisk(ctx, h.Disk, srv, image); err != nil {
+		return err
 	}
 	config := filepath.Join(srv, "nextcloud/html/config/config.php")
 	info, err := os.Stat(config)
@@ -194,19 +192,31 @@ func (l *Lab) dataDisk(ctx context.Context, st *state, h hostState) error {
 	return os.WriteFile(config, []byte(text), info.Mode()) // in place: owner and mode stay
 }
 
-// toMemory moves the content of a mounted disk to a disk in memory.
-func (l *Lab) toMemory(ctx context.Context, srv, image string) error {
+// otherDisk moves the content of a mounted disk to one of another kind.
+func otherDisk(ctx context.Context, kind, srv, image string) error {
+	var fresh [][]string // mounts an empty disk at srv
+	switch kind {
+	case "loop":
+		return nil
+	case "tmpfs":
+		fresh = [][]string{{"mount", "-t", "tmpfs", "-o", "mode=755,size=" + diskSize, "srv", srv}}
+	case "btrfs":
+		other := image + ".btrfs"
+		fresh = [][]string{{"truncate", "-s", diskSize, other}, {"mkfs.btrfs", "-q", "-L", "srv", other}, {"mount", "-o", "loop", other, srv}}
+		// What an operator would take snapshots of is a subvolume.
+		for _, part := range []string{"nextcloud", "mysql", "postgresql"} {
+			fresh = append(fresh, []string{"btrfs", "subvolume", "create", filepath.Join(srv, part)})
+		}
+	default:
+		return fmt.Errorf("%s is no disk of the lab", kind)
+	}
 	disk := srv + ".disk"
 	if err := os.MkdirAll(disk, 0o755); err != nil {
 		return err
 	}
-	for _, line := range [][]string{
-		{"mount", "--move", srv, disk},
-		{"mount", "-t", "tmpfs", "-o", "mode=755,size=" + diskSize, "srv", srv},
-		{"cp", "-a", disk + "/.", srv},
-		{"umount", disk},
-		{"rm", "-f", image},
-	} {
+	lines := append([][]string{{"mount", "--move", srv, disk}}, fresh...)
+	lines = append(lines, []string{"cp", "-a", disk + "/.", srv}, []string{"umount", disk}, []string{"rm", "-f", image})
+	for _, line := range lines {
 		if _, err := tool(ctx, line[0], line[1:]...); err != nil {
 			return err
 		}

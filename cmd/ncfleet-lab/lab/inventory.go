@@ -19,7 +19,7 @@ func (l *Lab) WriteInventory() error {
 		if i == 0 {
 			ring = "canary"
 		}
-		fmt.Fprintf(&b, "    %s = { address = %q, ring = %q, db = %q }\n", h.Name, h.Address, ring, h.DB)
+		fmt.Fprintf(&b, "    %s = { address = %q, ring = %q, db = %q, packages = %q }\n", h.Name, h.Address, ring, h.DB, packageTools[h.Distro])
 	}
 	b.WriteString(inventoryHosts)
 	b.WriteString(st.rollout())
@@ -56,7 +56,7 @@ host "lab" {
   name     = each.key
   address  = each.value.address
   labels   = { ring = each.value.ring, db = each.value.db }
-  packages = "apt"
+  packages = each.value.packages
   snapshot = "archive"
 
   nextcloud "main" {

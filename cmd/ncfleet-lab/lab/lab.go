@@ -105,21 +105,21 @@ func (l *Lab) Group() string {
 // state is what a lab is made of, written before it is made.
 type state struct {
 	Began     time.Time
-	Root      string // the shared lower file system
-	Packages  string // the stages of the apt repository
-	Releases  string // the folder of release archives
-	Store     string // the folder of the app store, "" = an empty store
-	Official  bool   // releases are official ones
-	Nextcloud string // the version that is installed
-	Goal      string // the major that the inventory's rollout goes to
-	Disk      string
+	Root      string            // the shared lower file system
+	Packages  string            // the stages of the apt repository
+	Layers    map[string]string // distribution → what lies on the root, of those that are not Debian
+	Releases  string            // the folder of release archives
+	Store     string            // the folder of the app store, "" = an empty store
+	Official  bool              // releases are official ones
+	Nextcloud string            // the version that is installed
+	Goal      string            // the major that the inventory's rollout goes to
 	Templates map[string]string // database → image of a data disk
 	Passing   string            // the database password inside the templates
 	Database  string            // the database password of this lab
 	Hosts     []hostState
 }
 
-type hostState struct{ Name, Address, Distro, DB string }
+type hostState struct{ Name, Address, Distro, DB, Disk string }
 
 // ErrNoLab says that no lab is up in this folder.
 var ErrNoLab = errors.New("no lab is up")

@@ -102,7 +102,7 @@ func TestInventoryLoads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			st := &state{Goal: "29", Official: official, Hosts: deal(UpOptions{Hosts: hosts, Distros: Distros, DBs: Databases})}
+			st := &state{Goal: "29", Official: official, Hosts: deal(UpOptions{Hosts: hosts, Distros: Distros, DBs: Databases, Disks: Disks[:1]})}
 			if err := os.MkdirAll(l.run(""), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestInventoryLoads(t *testing.T) {
 			if err := l.WriteInventory(); err != nil {
 				t.Fatal(err)
 			}
-			fleet, diags := inventory.Load([]string{l.Inventory()}, inventory.Options{KnownDrivers: map[string][]string{"packages": {"apt"}, "snapshot": {"archive"}}})
+			fleet, diags := inventory.Load([]string{l.Inventory()}, inventory.Options{KnownDrivers: map[string][]string{"packages": {"apt", "dnf", "zypper"}, "snapshot": {"archive"}}})
 			if diags.HasErrors() {
 				t.Fatalf("%d hosts: %v", hosts, diags)
 			}
@@ -134,8 +134,8 @@ func TestUpOptions(t *testing.T) {
 		{UpOptions{Hosts: 0}, "from 1 to"},
 		{UpOptions{Hosts: MaxHosts + 1}, "from 1 to"},
 		{UpOptions{Hosts: 1, DBs: []string{"oracle"}}, "there is sqlite, mariadb, postgres"},
-		{UpOptions{Hosts: 1, Distros: []string{"rocky-like"}}, "there is debian"},
-		{UpOptions{Hosts: 1, Disk: "floppy"}, "there is loop, tmpfs"},
+		{UpOptions{Hosts: 1, Distros: []string{"plan9"}}, "there is debian, rocky-like, suse-like"},
+		{UpOptions{Hosts: 1, Disks: []string{"floppy"}}, "there is loop, tmpfs, btrfs"},
 	} {
 		if err := c.o.check(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.o, err)

@@ -65,7 +65,7 @@ func (l *Lab) newDisks(ctx context.Context, h hostState) error {
 			return err
 		}
 	}
-	for _, d := range []string{"upper", "work", "srv.img"} {
+	for _, d := range []string{"upper", "work", "srv.img", "srv.img.btrfs"} {
 		if err := os.RemoveAll(l.hostFile(h.Name, d)); err != nil {
 			return err
 		}

@@ -17,9 +17,9 @@ import (
 
 // Choices of Up.
 var (
-	Distros   = []string{"debian"}
+	Distros   = []string{debian, "rocky-like", "suse-like"}
 	Databases = []string{"sqlite", "mariadb", "postgres"}
-	Disks     = []string{"loop", "tmpfs"}
+	Disks     = []string{"loop", "tmpfs", "btrfs"}
 )
 
 // hostLimit is how long a host may take from power on to a working site.
@@ -32,7 +32,7 @@ type UpOptions struct {
 	DBs       []string // dealt round robin; empty = all kinds
 	Releases  string   // a folder of official releases; "" = the stand-in's
 	Nextcloud string   // the version to install; "" = the oldest there is
-	Disk      string   // loop or tmpfs; "" = loop
+	Disks     []string // dealt round robin; empty = loop
 }
 
 func (o *UpOptions) check() error {
@@ -40,22 +40,30 @@ func (o *UpOptions) check() error {
 		return fmt.Errorf("%d hosts: from 1 to %d", o.Hosts, MaxHosts)
 	}
 	if len(o.Distros) == 0 {
-		o.Distros = Distros
+		o.Distros = Distros[:1]
 	}
 	if len(o.DBs) == 0 {
 		o.DBs = Databases
 	}
-	if o.Disk == "" {
-		o.Disk = Disks[0]
+	if len(o.Disks) == 0 {
+		o.Disks = Disks[:1]
 	}
 	for _, c := range []struct {
 		what        string
 		given, have []string
-	}{{"distro", o.Distros, Distros}, {"db", o.DBs, Databases}, {"disk", []string{o.Disk}, Disks}} {
-		for _, g := range c.given {
-			if !slices.Contains(c.have, g) {
-				return fmt.Errorf("--%s %s is not known; there is %s", c.what, g, strings.Join(c.have, ", "))
-			}
+	}{{"distro", o.Distros, Distros}, {"db", o.DBs, Databases}, {"disk", o.Disks, Disks}} {
+		if err := known(c.what, c.given, c.have); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known fails unless each value of a flag is one of its choices.
+func known(flag string, given, have []string) error {
+	for _, g := range given {
+		if !slices.Contains(have, g) {
+			return fmt.Errorf("--%s %s is not known; there is %s", flag, g, strings.Join(have, ", "))
 		}
 	}
 	return nil
@@ -69,15 +77,21 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	if err := Ready(); err != nil {
 		return err
 	}
+	if slices.Contains(o.Disks, "btrfs") {
+		if err := missing(btrfsTools); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Stat(l.run("lab.json")); err == nil {
 		return fmt.Errorf("there is a lab in %s already, up or half removed; look at it with: ncfleet-lab status%s, or remove it with: ncfleet-lab down%s",
 			l.dir, l.flags(), l.flags())
 	}
-	root, err := l.build(ctx)
+	root, layers, err := l.build(ctx, o.Distros)
 	if err != nil {
 		return err
 	}
-	if err := l.up(ctx, o, root); err != nil {
+	st := &state{Root: root, Packages: root + ".apt", Layers: layers, Database: password(), Hosts: deal(o)}
+	if err := l.up(ctx, o, st); err != nil {
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		return errors.Join(err, l.Down(cleaning, false))
@@ -85,9 +99,9 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	return nil
 }
 
-func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
+func (l *Lab) up(ctx context.Context, o UpOptions, st *state) error {
 	begun := time.Now()
-	st := &state{Began: begun.UTC().Round(0), Root: root, Packages: root + ".apt", Disk: o.Disk, Database: password(), Hosts: deal(o)}
+	st.Began = begun.UTC().Round(0)
 	for _, d := range []string{"run", "hosts"} {
 		if err := os.MkdirAll(filepath.Join(l.dir, d), 0o700); err != nil {
 			return fmt.Errorf("cannot make the lab's folder: %w", err)
@@ -125,13 +139,13 @@ func (l *Lab) up(ctx context.Context, o UpOptions, root string) error {
 	return nil
 }
 
-// deal gives each host its name, address, distribution and database.
+// deal gives each host its name, address, distribution, database and disk.
 func deal(o UpOptions) []hostState {
 	var hosts []hostState
 	for i := range o.Hosts {
 		hosts = append(hosts, hostState{
 			Name: fmt.Sprintf("lab-%02d", i+1), Address: fmt.Sprintf("10.77.0.%d", 101+i),
-			Distro: o.Distros[i%len(o.Distros)], DB: o.DBs[i%len(o.DBs)],
+			Distro: o.Distros[i%len(o.Distros)], DB: o.DBs[i%len(o.DBs)], Disk: o.Disks[i%len(o.Disks)],
 		})
 	}
 	return hosts

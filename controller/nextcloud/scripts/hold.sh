@@ -2,7 +2,7 @@
 # $STATE/held/NAME. A cron file is renamed to .ncfleet-held-FILE beside itself,
 # which cron and run-parts ignore; in a crontab the updater's lines are
 # commented out with a marker.
-RIVAL='updater\.phar|occ +(upgrade|app:update|update)|apt(-get)? |dnf |yum |zypper |apk |unattended|auto-?update|ncp-update'
+RIVAL='updater\.phar|occ +(upgrade|app:update|update)|apt(-get)? |dnf5? |yum |zypper |apk |microdnf |transactional-update|online_update|os-update|yum-cron|dnf-automatic|pkcon |unattended|auto-?update|ncp-update'
 
 systemd_runs() { [ -d "$SYSROOT/run/systemd/system" ] && command -v systemctl >/dev/null 2>&1; }
 

@@ -101,11 +101,11 @@ func Run(t *testing.T, c Target) {
 	s.print(t)
 }
 
-// kinds are the faults of one call. A call that changes something gets them
-// all; one that only looks gets two of them in turn, and all when the
-// environment says NCFLEET_FAULTS=all.
+// kinds are the faults of one call. The first of the calls that change something
+// gets them all; the last of them, and one that only looks, get two in turn, and
+// all when the environment says NCFLEET_FAULTS=all.
 func (s *suite) kinds(at point) []Fault {
-	if !strings.HasPrefix(at.route, "GET ") || os.Getenv("NCFLEET_FAULTS") == "all" || len(s.Kinds) < 3 {
+	if at.nth == 0 && !strings.HasPrefix(at.route, "GET ") || os.Getenv("NCFLEET_FAULTS") == "all" || len(s.Kinds) < 3 {
 		return s.Kinds
 	}
 	s.turn += 2

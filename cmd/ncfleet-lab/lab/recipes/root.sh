@@ -8,7 +8,7 @@ LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 export LC_ALL DEBIAN_FRONTEND
 
 packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,iproute2,procps,iputils-ping
-packages=$packages,ca-certificates,apt-utils,cron,curl,bzip2,unzip,nginx-light
+packages=$packages,ca-certificates,apt-utils,cron,curl,bzip2,unzip,nginx-light,btrfs-progs
 for part in cli fpm sqlite3 mysql pgsql gd xml mbstring curl zip intl; do packages=$packages,php8.2-$part; done
 packages=$packages,sqlite3,mariadb-server,mariadb-client,postgresql,postgresql-client
 

@@ -1,0 +1,3 @@
+driver "snapshot" "copy" {
+  directory = "/var/tmp/w/scratch-kit/copies"
+}

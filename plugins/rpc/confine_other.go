@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package rpc
+
+// confine does nothing: only Linux can limit another process.
+func confine(int, uint64) {}
