@@ -31,7 +31,7 @@ func New() driver.Snapshotter {
 			{Name: "allow_address_change", Type: "bool", Default: "false", Help: "Accepts that a restore gives an instance without Elastic IP another public address."},
 		},
 		Price:       "0.05 USD",
-		PriceSource: "list price of the standard tier in us-east-1; other regions differ",
+		PriceSource: "list price of the standard tier in us-east-1 in 2025; other regions differ",
 		Connect:     connect,
 	})
 }

@@ -69,15 +69,15 @@ func life(t *testing.T, f *fakeEC2, repeat func(what string, call func(context.C
 }
 
 // all reports whether the long form of the tests is wanted.
-func all() bool { return os.Getenv("NCFLEET_TEST_ALL") != "" }
+func all() bool { return os.Getenv("NCFLEET_FAULTS") == "all" }
 
 // kinds are the faults to inject in a run.
 func kinds(t *testing.T) []cloudtest.Fault {
 	if all() {
 		return nil
 	}
-	t.Log("four kinds of fault; NCFLEET_TEST_ALL=1 injects all")
-	return []cloudtest.Fault{cloudtest.TooMany, cloudtest.Gateway, cloudtest.Lost, cloudtest.Cut}
+	t.Log("four kinds of fault; NCFLEET_FAULTS=all injects all")
+	return []cloudtest.Fault{cloudtest.TooMany, cloudtest.Lost, cloudtest.Cut, cloudtest.Killed}
 }
 
 // form names EC2's calls, which all go to one path.
@@ -141,7 +141,7 @@ func TestBadDay(t *testing.T) {
 }
 
 // TestBrokenOff ends each call at its n-th API call, as if the driver had been
-// killed there, and a new driver repeats the call. NCFLEET_TEST_ALL=1 takes
+// killed there, and a new driver repeats the call. NCFLEET_FAULTS=all takes
 // every n, else it is every third.
 func TestBrokenOff(t *testing.T) {
 	for _, broken := range []string{"Create", "Restore", "Delete"} {

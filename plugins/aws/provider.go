@@ -70,7 +70,7 @@ func (p *provider) Machine(ctx context.Context, ref string) (cloud.Machine, erro
 	lost := p.lostAddress(i)
 	for _, v := range volumes {
 		u := cloud.Unit{ID: *v.VolumeId, Device: device(v, m.ID), Serial: strings.ReplaceAll(*v.VolumeId, "-", ""),
-			GiB: int64(aws.ToInt32(v.Size)), Left: lost}
+			GiB: int64(aws.ToInt32(v.Size)), Left: lost, Replaced: true}
 		u.Boot = u.Device == aws.ToString(i.RootDeviceName)
 		if len(v.Attachments) > 1 {
 			u.Left = fmt.Sprintf("volume %s is attached to %d instances at once (Multi-Attach); a restore would pull it from under the others", u.ID, len(v.Attachments))
