@@ -23,6 +23,8 @@ require (
 
 require github.com/knqyf263/go-rpm-version v0.0.0-20260811110310-1815e1f1b790
 
+require github.com/knqyf263/go-apk-version v0.0.0-20200609155635-041fdbb8563f
+
 require (
 	github.com/agext/levenshtein v1.2.1 // indirect
 	github.com/apparentlymart/go-textseg/v15 v15.0.0 // indirect

@@ -13,6 +13,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/plugins/apk"
 	"github.com/ncfleet/ncfleet/plugins/apt"
 	"github.com/ncfleet/ncfleet/plugins/archive"
 	"github.com/ncfleet/ncfleet/plugins/btrfs"
@@ -33,6 +34,7 @@ var builtins = []builtin{
 	{driver.KindPackages, "apt", func() driver.Driver { return apt.New() }},
 	{driver.KindPackages, "dnf", func() driver.Driver { return dnf.New() }},
 	{driver.KindPackages, "zypper", func() driver.Driver { return zypper.New() }},
+	{driver.KindPackages, "apk", func() driver.Driver { return apk.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
 }

@@ -10,16 +10,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ncfleet/ncfleet/plugins/boxtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
-	"github.com/ncfleet/ncfleet/plugins/rpm/rpmtest"
 )
 
 var record = flag.Bool("record", false, "write the outputs of the real dnf to testdata")
 
 // populated is a host with dnf, everything of the first repository installed,
 // and the updates published.
-func populated(t *testing.T) *rpmtest.Box {
-	b := rpmtest.New(t, "dnf", "dnf", "dnf-plugins-core", "rpm", "createrepo-c")
+func populated(t *testing.T) *boxtest.Box {
+	b := boxtest.New(t, "dnf", "dnf", "dnf-plugins-core", "rpm", "createrepo-c")
 	b.Populate()
 	b.Sh(`rm -rf /var/cache/dnf /var/lib/dnf
 mkdir -p /etc/dnf/vars /etc/dnf/plugins
@@ -27,7 +27,7 @@ printf '[main]\nenabled = false\n' >/etc/dnf/plugins/local.conf
 : >/etc/dnf/plugins/versionlock.list
 echo 9 >/etc/dnf/vars/releasever
 printf '[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=True\nbest=True\nskip_if_unavailable=True\n' >/etc/dnf/dnf.conf
-printf '[lab]\nname=Lab\nbaseurl=` + rpmtest.URL + `\ngpgcheck=0\nenabled=1\nskip_if_unavailable=1\n' >/etc/yum.repos.d/lab.repo
+printf '[lab]\nname=Lab\nbaseurl=` + boxtest.URL + `\ngpgcheck=0\nenabled=1\nskip_if_unavailable=1\n' >/etc/yum.repos.d/lab.repo
 dnf -q -y install $(cd /srv/repo/v1/noarch && ls | sed 's/-[^-]*-[^-]*$//') 2>&1
 dnf -q mark remove lab-plain
 dnf -q versionlock add lab-held 2>&1`)
@@ -43,7 +43,7 @@ func byName(f driver.PackageFacts) map[string]driver.PackageChange {
 	return m
 }
 
-func version(b *rpmtest.Box, name string) string {
+func version(b *boxtest.Box, name string) string {
 	r := b.Run(driver.Command{Argv: []string{"rpm", "-q", "--qf", "%{VERSION} ", name}})
 	if r.Exit != 0 {
 		return ""
@@ -165,7 +165,7 @@ func TestRealDnfUpgradeByName(t *testing.T) {
 // TestRealDnfScriptlets: dnf ends with status 0 when %post fails.
 func TestRealDnfScriptlets(t *testing.T) {
 	b := populated(t)
-	b.Add(rpmtest.RPM{Name: "lab-bad", Version: "2.0", Post: "echo post fails on purpose >&2\nexit 1"}, rpmtest.RPM{Name: "lab-badpre", Version: "2.0", Pre: "exit 1"})
+	b.Add(boxtest.RPM{Name: "lab-bad", Version: "2.0", Post: "echo post fails on purpose >&2\nexit 1"}, boxtest.RPM{Name: "lab-badpre", Version: "2.0", Pre: "exit 1"})
 	pm := New()
 	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	r := b.All(compiled(t, pm, m["lab-bad"]).Apply)
@@ -183,7 +183,7 @@ func TestRealDnfUnplanned(t *testing.T) {
 	b := populated(t)
 	pm := New()
 	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
-	b.Add(rpmtest.RPM{Name: "lab-plain", Version: "2.1", Head: "Requires: mariadb-server >= 10.11"}, rpmtest.RPM{Name: "lab-sec", Version: "2.1", Head: "Obsoletes: lab-old"})
+	b.Add(boxtest.RPM{Name: "lab-plain", Version: "2.1", Head: "Requires: mariadb-server >= 10.11"}, boxtest.RPM{Name: "lab-sec", Version: "2.1", Head: "Obsoletes: lab-old"})
 	b.Sh("dnf -q makecache --refresh")
 	plain, sec := m["lab-plain"], m["lab-sec"]
 	plain.To, sec.To = "2.1-1", "2.1-1"
@@ -215,7 +215,7 @@ func TestRealDnfUnplanned(t *testing.T) {
 // TestRealDnfInterrupted kills dnf inside a scriptlet: two versions stay.
 func TestRealDnfInterrupted(t *testing.T) {
 	b := populated(t)
-	b.Add(rpmtest.RPM{Name: "lab-slow", Version: "2.0", Post: "if [ ! -e /srv/go-on ]; then touch /srv/waits; sleep 60; fi"})
+	b.Add(boxtest.RPM{Name: "lab-slow", Version: "2.0", Post: "if [ ! -e /srv/go-on ]; then touch /srv/waits; sleep 60; fi"})
 	pm := New()
 	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	cmds := compiled(t, pm, m["lab-slow"])
@@ -239,7 +239,7 @@ func TestRealDnfInterrupted(t *testing.T) {
 
 func TestRealDnfUnreachableRepository(t *testing.T) {
 	b := populated(t)
-	b.Sh("rm " + rpmtest.Path)
+	b.Sh("rm " + boxtest.Path)
 	f := b.Facts(New(), driver.ProbeRequest{Refresh: true})
 	if len(f.Problems) == 0 || !strings.Contains(strings.Join(f.Problems, "\n"), "cannot be renewed (dnf makecache): Failed to download metadata for repo 'lab'") {
 		t.Errorf("problems %q", f.Problems)

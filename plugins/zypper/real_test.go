@@ -10,20 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ncfleet/ncfleet/plugins/boxtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
-	"github.com/ncfleet/ncfleet/plugins/rpm/rpmtest"
 )
 
 var record = flag.Bool("record", false, "write the outputs of the real zypper to testdata")
 
 // populated is a host with zypper, everything of the first repository installed,
 // and the updates published.
-func populated(t *testing.T) *rpmtest.Box {
-	b := rpmtest.New(t, "zypper", "zypper", "rpm", "createrepo-c", "lsof")
+func populated(t *testing.T) *boxtest.Box {
+	b := boxtest.New(t, "zypper", "zypper", "rpm", "createrepo-c", "lsof")
 	b.Populate()
 	b.Sh(`rm -rf /var/cache/zypp /var/lib/zypp /etc/os-release
 printf 'NAME="openSUSE Leap"\nVERSION="15.6"\nID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="15.6"\n' >/etc/os-release
-zypper -n addrepo -G -f ` + rpmtest.URL + ` lab
+zypper -n addrepo -G -f ` + boxtest.URL + ` lab
 zypper -n install $(cd /srv/repo/v1/noarch && ls | sed 's/-[^-]*-[^-]*$//') 2>&1
 zypper -n addlock lab-held`)
 	b.Publish()
@@ -38,7 +38,7 @@ func byName(f driver.PackageFacts) map[string]driver.PackageChange {
 	return m
 }
 
-func version(b *rpmtest.Box, name string) string {
+func version(b *boxtest.Box, name string) string {
 	r := b.Run(driver.Command{Argv: []string{"rpm", "-q", "--qf", "%{VERSION} ", name}})
 	if r.Exit != 0 {
 		return ""
@@ -152,7 +152,7 @@ func TestRealZypperUpgradeByName(t *testing.T) {
 
 func TestRealZypperScriptlets(t *testing.T) {
 	b := populated(t)
-	b.Add(rpmtest.RPM{Name: "lab-bad", Version: "2.0", Post: "echo post fails on purpose >&2\nexit 1"}, rpmtest.RPM{Name: "lab-badpre", Version: "2.0", Pre: "exit 1"})
+	b.Add(boxtest.RPM{Name: "lab-bad", Version: "2.0", Post: "echo post fails on purpose >&2\nexit 1"}, boxtest.RPM{Name: "lab-badpre", Version: "2.0", Pre: "exit 1"})
 	pm := New()
 	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	r := b.All(compiled(t, pm, m["lab-bad"]).Apply)
@@ -170,7 +170,7 @@ func TestRealZypperUnplanned(t *testing.T) {
 	b := populated(t)
 	pm := New()
 	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
-	b.Add(rpmtest.RPM{Name: "lab-plain", Version: "2.1", Head: "Requires: mariadb-server >= 10.11"}, rpmtest.RPM{Name: "lab-sec", Version: "2.1", Head: "Obsoletes: lab-old"})
+	b.Add(boxtest.RPM{Name: "lab-plain", Version: "2.1", Head: "Requires: mariadb-server >= 10.11"}, boxtest.RPM{Name: "lab-sec", Version: "2.1", Head: "Obsoletes: lab-old"})
 	b.Sh("zypper -n refresh")
 	plain, sec := m["lab-plain"], m["lab-sec"]
 	plain.To, sec.To = "2.1-1", "2.1-1"
@@ -204,7 +204,7 @@ func TestRealZypperUnplanned(t *testing.T) {
 // TestRealZypperInterrupted kills zypper and rpm inside a scriptlet.
 func TestRealZypperInterrupted(t *testing.T) {
 	b := populated(t)
-	b.Add(rpmtest.RPM{Name: "lab-slow", Version: "2.0", Post: "if [ ! -e /srv/go-on ]; then touch /srv/waits; sleep 60; fi"})
+	b.Add(boxtest.RPM{Name: "lab-slow", Version: "2.0", Post: "if [ ! -e /srv/go-on ]; then touch /srv/waits; sleep 60; fi"})
 	pm := New()
 	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	cmds := compiled(t, pm, m["lab-slow"])
@@ -228,7 +228,7 @@ func TestRealZypperInterrupted(t *testing.T) {
 
 func TestRealZypperUnreachableRepository(t *testing.T) {
 	b := populated(t)
-	b.Sh("rm " + rpmtest.Path)
+	b.Sh("rm " + boxtest.Path)
 	f := b.Facts(New(), driver.ProbeRequest{Refresh: true})
 	if len(f.Problems) == 0 || !strings.Contains(strings.Join(f.Problems, "\n"), "cannot be renewed (zypper refresh): ") || !strings.Contains(f.Problems[0], "lab") {
 		t.Errorf("problems %q", f.Problems)

@@ -1,4 +1,4 @@
-package rpmtest
+package boxtest
 
 import (
 	"fmt"
@@ -106,6 +106,7 @@ const (
 // Populate builds both repositories and lets the box see the first one.
 func (b *Box) Populate() {
 	b.t.Helper()
+	b.Need("rpmbuild", "createrepo_c", "modifyrepo_c")
 	b.Build("/srv/repo/v1", Installed()...)
 	b.Index("/srv/repo/v1")
 	b.Sh("cp -a /srv/repo/v1 /srv/repo/v2; rm -rf /srv/repo/v2/repodata; ln -s v1 " + Path)
@@ -113,8 +114,7 @@ func (b *Box) Populate() {
 		b.Build("/srv/repo/v2", list...)
 	}
 	b.Index("/srv/repo/v2", Advisories()...)
-	b.Sh("cd /srv/repo && setsid python3 -m http.server --bind 127.0.0.1 8080 >/dev/null 2>&1 &")
-	b.Sh("n=0; until curl -sf -o /dev/null " + URL + "/repodata/repomd.xml; do sleep 0.1; n=$((n+1)); [ $n -lt 300 ]; done")
+	b.Serve()
 }
 
 // Publish lets the updates appear.

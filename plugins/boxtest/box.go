@@ -1,4 +1,4 @@
-// Package rpmtest makes RPM hosts of its own below a directory, for the tests
+// Package boxtest makes hosts of their own below a directory, for the tests
 // that run real package tools. A box is this machine's file system under an
 // overlay in mount, process and network namespaces of its own: whatever a tool changes
 // is in memory and gone with the test. A tool that the machine lacks is taken
@@ -6,7 +6,7 @@
 //
 // It is for tests only and refuses to run where it would not be isolated: it
 // skips the test, and says why, without root, Linux namespaces or the tools.
-package rpmtest
+package boxtest
 
 import (
 	"bufio"
@@ -93,16 +93,59 @@ func New(t *testing.T, tool string, debs ...string) *Box {
 		t.Skipf("the box's first process cannot be found: %q, %v", children, err)
 	}
 	b.pid, b.root = strings.Fields(string(children))[0], filepath.Join(dir, "root")
-	for _, name := range []string{tool, "python3", "curl", "rpmbuild", "createrepo_c", "modifyrepo_c"} {
-		if r := b.Run(driver.Command{Argv: []string{"sh", "-c", "command -v " + name}}); r.Exit != 0 {
-			t.Skipf("%s is not installed", name)
-		}
-	}
+	b.bring(tool)
+	b.Need(tool)
 	return b
 }
 
-// layerOf unpacks the Debian packages of a tool that the machine lacks, once;
-// "" when it is installed.
+// bring puts a tool into the box that is on the test's own PATH only.
+func (b *Box) bring(tool string) {
+	b.t.Helper()
+	path, err := exec.LookPath(tool)
+	if err != nil {
+		return
+	}
+	if r := b.Run(driver.Command{Argv: []string{"sh", "-c", "command -v " + tool}}); r.Exit == 0 {
+		return
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Put("/usr/local/bin/"+tool, data)
+	b.Sh("chmod 755 /usr/local/bin/" + tool)
+}
+
+// Need skips the test unless the box has the programs.
+func (b *Box) Need(programs ...string) {
+	b.t.Helper()
+	for _, name := range programs {
+		if r := b.Run(driver.Command{Argv: []string{"sh", "-c", "command -v " + name}}); r.Exit != 0 {
+			b.t.Skipf("%s is not installed", name)
+		}
+	}
+}
+
+// Put writes a file in the box.
+func (b *Box) Put(name string, data []byte) {
+	b.t.Helper()
+	r := b.Run(driver.Command{Argv: []string{"sh", "-ec", `mkdir -p "$(dirname "$1")"; cat >"$1"`, "sh", name}, Stdin: data})
+	if r.Exit != 0 {
+		b.t.Fatalf("cannot write %s into the box: %s", name, r.Stderr)
+	}
+}
+
+// Serve answers for /srv/repo at http://127.0.0.1:8080 in the box.
+func (b *Box) Serve() {
+	b.t.Helper()
+	b.Need("python3", "curl")
+	b.Sh("cd /srv/repo && setsid python3 -m http.server --bind 127.0.0.1 8080 >/dev/null 2>&1 &")
+	b.Sh("n=0; until curl -sf -o /dev/null http://127.0.0.1:8080/; do sleep 0.1; n=$((n+1)); [ $n -lt 300 ]; done")
+}
+
+// layerOf finds or makes the folder with a tool that the machine lacks; "" when
+// it is installed. Its Debian packages are unpacked once, into the user's cache
+// folder; a tool that is in no Debian package may be put there by hand.
 func layerOf(t *testing.T, tool string, debs []string) string {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err == nil {
@@ -115,6 +158,9 @@ func layerOf(t *testing.T, tool string, debs []string) string {
 	dir := filepath.Join(cache, "ncfleet-test", tool)
 	if _, err := os.Stat(filepath.Join(dir, "layer")); err == nil {
 		return filepath.Join(dir, "layer")
+	}
+	if len(debs) == 0 {
+		t.Skipf("%s is not installed, nor in a folder %s/layer", tool, dir)
 	}
 	for _, name := range []string{"apt-get", "dpkg"} {
 		if _, err := exec.LookPath(name); err != nil {
