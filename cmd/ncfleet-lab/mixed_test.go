@@ -128,7 +128,7 @@ func (s *scene) plans(blocked, free []*host) {
 			s.Fatal(err)
 		}
 	}
-	_, out := s.ncfleet("plan", "monthly").ends(4*time.Minute, 2)
+	_, out := s.ncfleet("plan", "monthly").ends(4*time.Minute, 1)
 	parts := byHost(out)
 	for _, h := range blocked {
 		pid := h.exec("cat", "/run/lab-lock")

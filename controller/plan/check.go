@@ -161,12 +161,14 @@ func (l *look) checkPackages() {
 // checkReadable looks whether what is pending could be told at all.
 func (l *look) checkReadable() {
 	p := l.facts.Packages
+	if p.Lock != "" {
+		// What else went wrong may follow from it.
+		l.block(problem("process_running", "the package manager is locked", p.Lock, "wait until it has ended, then plan again"))
+		return
+	}
 	for _, why := range sorted(p.Problems) {
 		l.block(problem("packages_problem", "the package repositories do not answer properly", why,
 			"correct the repository on the host, then plan again"))
-	}
-	if p.Lock != "" {
-		l.block(problem("process_running", "the package manager is locked", p.Lock, "wait until it has ended, then plan again"))
 	}
 }
 
