@@ -34,9 +34,6 @@ var (
 	}
 )
 
-// locked is for how long another process holds the packages of a host.
-const locked = 12 * time.Second
-
 // TestMixedFleet updates hosts with apt, dnf and zypper by one rollout. On the
 // first host of each kind, another process holds the packages' lock when its
 // turn comes, and it reboots; on the second one a package cannot be installed.
@@ -60,10 +57,11 @@ func TestMixedFleet(t *testing.T) {
 	a := s.ncfleet("apply", "--rollout", "monthly", "--yes")
 	for _, h := range well {
 		s.wait(3*time.Minute, h.Name+" to be closed", func() bool { return s.step(h, "close", rollout.EventStepBegun).Seq > 0 })
-		if err := h.LockPackages(t.Context(), int(locked/time.Second)); err != nil {
+		if err := h.LockPackages(t.Context(), 600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	s.waitsForLocks(well)
 	_, out := a.ends(6*time.Minute, 0)
 	for _, h := range well {
 		s.updated(h, boots[h.Name])
@@ -150,6 +148,24 @@ func (s *scene) plans(blocked, free []*host) {
 	fmt.Printf("lab: the plan of the mixed fleet, half of it locked:\n%s\n", out)
 }
 
+// waitsForLocks lets the step packages of each host meet the lock, and gives the
+// lock back once it was seen to wait.
+func (s *scene) waitsForLocks(hosts []*host) {
+	s.Helper()
+	for _, h := range hosts {
+		s.wait(4*time.Minute, "the packages of "+h.Name, func() bool { return s.step(h, "packages", rollout.EventStepBegun).Seq > 0 })
+	}
+	time.Sleep(5 * time.Second) // what did not wait would be on its way now
+	for _, h := range hosts {
+		if got := h.exec(mixedKinds[h.Distro].installed...); strings.Contains(got, "lab-plain 1.1") {
+			s.Errorf("%s (%s) did not wait for the lock:\n%s", h.Name, h.Distro, got)
+		}
+		fmt.Printf("lab: %s (%s) waits for the lock: %s\n", h.Name, h.Distro,
+			h.exec("sh", "-c", `grep -rhsw "$(cat /run/lab-lock)" /var/lib/ncfleet | tail -n 2; true`))
+		h.exec("systemctl", "stop", "lab-lock")
+	}
+}
+
 // byHost cuts a plan into what it says of each host, on one line each.
 func byHost(plan string) map[string]string {
 	parts, name := map[string]string{}, ""
@@ -201,8 +217,8 @@ func (s *scene) updated(h *host, boot string) {
 		s.Errorf("%s (%s): the step reboot has not succeeded", h.Name, h.Distro)
 	}
 	s.open28(h)
-	fmt.Printf("lab: %s (%s) updated: packages %.1f s with the lock held for %s (%v), reboot %.1f s, boot id %s → %s\n",
-		h.Name, h.Distro, packages.Seconds, locked, packages.Evidence, reboot.Seconds, boot, now)
+	fmt.Printf("lab: %s (%s) updated: packages %.1f s after a lock (%v), reboot %.1f s, boot id %s → %s\n",
+		h.Name, h.Distro, packages.Seconds, packages.Evidence, reboot.Seconds, boot, now)
 }
 
 // takenBack fails unless the step says which package failed, and the site is
