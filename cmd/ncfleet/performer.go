@@ -108,6 +108,17 @@ func (r *releases) ensure(ctx context.Context, rel plan.Release) (*release.Cache
 type surveyor struct{ w *world }
 
 func (s surveyor) Take(ctx context.Context, host string) plan.Facts {
+	return s.take(ctx, host, func(*survey.Request) {})
+}
+
+// TakePackages asks for nothing but the packages.
+func (s surveyor) TakePackages(ctx context.Context, host string) plan.Facts {
+	return s.take(ctx, host, func(r *survey.Request) {
+		r.Host.Instances, r.Downloads, r.SetupChecks, r.AppStore = nil, nil, false, false
+	})
+}
+
+func (s surveyor) take(ctx context.Context, host string, narrow func(*survey.Request)) plan.Facts {
 	h := s.w.fleet.Host(host)
 	if h == nil {
 		return plan.Facts{Host: host, Unreachable: "the inventory has no host of that name"}
@@ -116,6 +127,7 @@ func (s surveyor) Take(ctx context.Context, host string) plan.Facts {
 	if err != nil {
 		return plan.Facts{Host: host, Unreachable: err.Error()}
 	}
+	narrow(&r)
 	ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 	defer cancel()
 	return survey.Take(ctx, r)

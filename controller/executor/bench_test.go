@@ -281,7 +281,8 @@ func (f file) Open(context.Context, plan.Release) (string, string, int64, func()
 
 type surveyed plan.Facts
 
-func (s surveyed) Take(context.Context, string) plan.Facts { return plan.Facts(s) }
+func (s surveyed) Take(context.Context, string) plan.Facts         { return plan.Facts(s) }
+func (s surveyed) TakePackages(context.Context, string) plan.Facts { return plan.Facts(s) }
 
 type bench struct {
 	*site

@@ -52,9 +52,11 @@ type Releases interface {
 	Open(ctx context.Context, r plan.Release) (path, sha256 string, size int64, open func() (io.ReadCloser, error), err error)
 }
 
-// Surveyor takes new facts of a host.
+// Surveyor takes new facts of a host. TakePackages leaves its instances out:
+// users wait meanwhile.
 type Surveyor interface {
 	Take(ctx context.Context, host string) plan.Facts
+	TakePackages(ctx context.Context, host string) plan.Facts
 }
 
 // Leases take and give back the one lease of a host. A token is "ROLLOUT EPOCH

@@ -116,7 +116,7 @@ func (w *work) installed(ctx context.Context, o Outcome) Outcome {
 // settled looks with a survey whether a planned change is still to be made.
 func (w *work) settled(ctx context.Context, o Outcome) Outcome {
 	want := w.target.Expect.PackagesTo
-	facts := w.Surveyor.Take(ctx, w.step.Host)
+	facts := w.Surveyor.TakePackages(ctx, w.step.Host)
 	switch {
 	case facts.Unreachable != "":
 		o.Status, o.Detail = Failed, "cannot see which packages are installed: "+facts.Unreachable

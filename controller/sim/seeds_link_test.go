@@ -245,6 +245,9 @@ func (o outfit) Take(ctx context.Context, name string) plan.Facts {
 	return f
 }
 
+// TakePackages is never asked of the fake fleet, whose hosts all have apt.
+func (o outfit) TakePackages(ctx context.Context, name string) plan.Facts { return o.Take(ctx, name) }
+
 func (o outfit) Lease(ctx context.Context, name, holder, token string) error {
 	h := o.in.w.host(name)
 	if err := o.in.enter(ctx, h, "lease", name); err != nil {

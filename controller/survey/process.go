@@ -159,7 +159,7 @@ func packageTool(words []string) int {
 
 // packageVerbs are the subcommands that change nothing on a host, by tool.
 var packageVerbs = map[string][]string{
-	"dnf":    {"check-update", "repoquery", "updateinfo", "needs-restarting", "list", "info", "repolist"},
+	"dnf":    {"check-update", "repoquery", "updateinfo", "needs-restarting", "list", "info", "repolist", "check"},
 	"zypper": {"list-updates", "lu", "list-patches", "lp", "patch-check", "pchk", "locks", "ll", "ps", "needs-rebooting", "info", "search"},
 	"apk":    {"version", "info", "list", "policy", "audit", "stats"},
 }
@@ -184,12 +184,13 @@ func packagesOnlyLook(tool string, args []string) bool {
 	case "dnf-3", "dnf5", "yum":
 		tool = "dnf"
 	}
+	simulated := map[string][]string{"dnf": {"--assumeno"}, "zypper": {"--dry-run"}, "apk": {"-s", "--simulate"}}[tool]
+	if slices.ContainsFunc(args, func(a string) bool { return slices.Contains(simulated, a) }) {
+		return true
+	}
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") {
 			return slices.Contains(packageVerbs[tool], a)
-		}
-		if tool == "apk" && (a == "-s" || a == "--simulate") || tool == "zypper" && a == "--dry-run" {
-			return true
 		}
 	}
 	return false

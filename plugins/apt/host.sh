@@ -1,6 +1,7 @@
 # Prints what no package tool tells, one "name value" per line: who holds a
 # lock, whether dpkg was interrupted, which system and kernels there are, a
 # wanted reboot.
+# A lock is told by its file, not by its path: a container's has the same one.
 # System paths are below $S: NCFLEET_SYSROOT, set on simulated hosts only.
 set -u
 LC_ALL=C
@@ -11,12 +12,12 @@ main() {
 	if [ -r "$S/proc/locks" ]; then
 		for pid in $(awk '{ print $5 }' "$S/proc/locks" 2>/dev/null | sort -u); do
 			for fd in /proc/"$pid"/fd/*; do
-				case $(readlink "$fd" 2>/dev/null) in
-				"$admin"/lock | "$admin"/lock-frontend | */var/lib/apt/lists/lock | */var/cache/apt/archives/lock)
-					echo "lock $pid $(cat "/proc/$pid/comm" 2>/dev/null)"
-					break
-					;;
-				esac
+				for file in "$admin/lock" "$admin/lock-frontend" "$admin/../apt/lists/lock" "$S/var/cache/apt/archives/lock"; do
+					if [ "$fd" -ef "$file" ]; then
+						echo "lock $pid $(cat "/proc/$pid/comm" 2>/dev/null)"
+						break 2
+					fi
+				done
 			done
 		done
 	fi

@@ -90,6 +90,21 @@ func TestRealAptWaitsForTheLock(t *testing.T) {
 	}
 }
 
+// TestRealAptForeignLock: an apt in a container, which has a lock of the same
+// path below another root, does not lock this host.
+func TestRealAptForeignLock(t *testing.T) {
+	b := plainBox(t)
+	other := filepath.Join(t.TempDir(), "var/lib/apt/lists/lock")
+	b.must(os.MkdirAll(filepath.Dir(other), 0o755))
+	lock, err := os.OpenFile(other, os.O_RDWR|os.O_CREATE, 0o640)
+	b.must(err)
+	defer lock.Close()
+	b.must(lockFile(lock))
+	if f := b.facts(New(), driver.ProbeRequest{}); f.Lock != "" {
+		t.Errorf("locked by %q", f.Lock)
+	}
+}
+
 // TestRealAptReleaseIsNotMoved: sources of the next release hold everything,
 // also when the rollout names the system.
 func TestRealAptReleaseIsNotMoved(t *testing.T) {

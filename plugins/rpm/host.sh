@@ -6,12 +6,11 @@ export LC_ALL
 main() {
 	for pid in $(awk '{ print $5 }' /proc/locks 2>/dev/null | sort -u); do
 		for fd in /proc/"$pid"/fd/*; do
-			case $(readlink "$fd" 2>/dev/null) in
-			*/var/lib/rpm/.rpm.lock | */usr/lib/sysimage/rpm/.rpm.lock)
+			# Its file tells, not its path: a container's has the same one.
+			if [ "$fd" -ef /var/lib/rpm/.rpm.lock ] || [ "$fd" -ef /usr/lib/sysimage/rpm/.rpm.lock ]; then
 				echo "lock $pid $(cat "/proc/$pid/comm" 2>/dev/null)"
 				break
-				;;
-			esac
+			fi
 		done
 	done
 	for file in /var/cache/dnf/*_lock.pid /var/lib/dnf/*_lock.pid /run/zypp.pid /run/yum.pid; do
