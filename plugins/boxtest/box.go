@@ -139,8 +139,33 @@ func (b *Box) Put(name string, data []byte) {
 func (b *Box) Serve() {
 	b.t.Helper()
 	b.Need("python3", "curl")
+	if r := b.Run(driver.Command{Argv: []string{"curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:8080/"}}); r.Exit == 0 {
+		return
+	}
 	b.Sh("cd /srv/repo && setsid python3 -m http.server --bind 127.0.0.1 8080 >/dev/null 2>&1 &")
 	b.Sh("n=0; until curl -sf -o /dev/null http://127.0.0.1:8080/; do sleep 0.1; n=$((n+1)); [ $n -lt 300 ]; done")
+}
+
+// Template keeps what one box was prepared with for the next ones. Tests that
+// share one do not run side by side.
+type Template struct{ archive []byte }
+
+// Fill prepares the box, or gives it the paths that an earlier one had then.
+func (t *Template) Fill(b *Box, prepare func(), paths ...string) {
+	b.t.Helper()
+	if t.archive == nil {
+		prepare()
+		r := b.Run(driver.Command{Argv: []string{"sh", "-c", "cd / && tar -cf - " + strings.Join(paths, " ")}})
+		if r.Exit != 0 {
+			b.t.Fatalf("cannot keep the box: %s", r.Stderr)
+		}
+		t.archive = r.Stdout
+		return
+	}
+	b.Sh("cd / && rm -rf " + strings.Join(paths, " "))
+	if r := b.Run(driver.Command{Argv: []string{"tar", "-C", "/", "-xf", "-"}, Stdin: t.archive}); r.Exit != 0 {
+		b.t.Fatalf("cannot fill the box: %s", r.Stderr)
+	}
 }
 
 // layerOf finds or makes the folder with a tool that the machine lacks; "" when

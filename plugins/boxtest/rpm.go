@@ -114,12 +114,12 @@ func (b *Box) Populate() {
 		b.Build("/srv/repo/v2", list...)
 	}
 	b.Index("/srv/repo/v2", Advisories()...)
-	b.Serve()
 }
 
-// Publish lets the updates appear.
+// Publish lets the updates appear, on the web server in the box.
 func (b *Box) Publish() {
 	b.t.Helper()
+	b.Serve()
 	b.Sh("ln -sfn v2 " + Path)
 }
 

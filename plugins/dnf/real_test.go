@@ -12,15 +12,28 @@ import (
 
 	"github.com/ncfleet/ncfleet/plugins/boxtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/rpm"
 )
 
 var record = flag.Bool("record", false, "write the outputs of the real dnf to testdata")
 
+var template boxtest.Template
+
 // populated is a host with dnf, everything of the first repository installed,
 // and the updates published.
 func populated(t *testing.T) *boxtest.Box {
+	if testing.Short() {
+		t.Skip("a minute of work for two cores: not with -short")
+	}
 	b := boxtest.New(t, "dnf", "dnf", "dnf-plugins-core", "rpm", "createrepo-c")
+	template.Fill(b, func() { install(b) }, "srv/repo", "var/lib/rpm", "var/lib/dnf", "etc/dnf", "etc/yum.repos.d", "etc/lab")
+	b.Publish()
+	return b
+}
+
+func install(b *boxtest.Box) {
 	b.Populate()
+	b.Serve()
 	b.Sh(`rm -rf /var/cache/dnf /var/lib/dnf
 mkdir -p /etc/dnf/vars /etc/dnf/plugins
 printf '[main]\nenabled = false\n' >/etc/dnf/plugins/local.conf
@@ -31,9 +44,15 @@ printf '[lab]\nname=Lab\nbaseurl=` + boxtest.URL + `\ngpgcheck=0\nenabled=1\nski
 dnf -q -y install $(cd /srv/repo/v1/noarch && ls | sed 's/-[^-]*-[^-]*$//') 2>&1
 dnf -q mark remove lab-plain
 dnf -q versionlock add lab-held 2>&1`)
-	b.Publish()
-	return b
 }
+
+// change is a plan's decision on a package, without a survey.
+func change(name, to string) driver.PackageChange {
+	return driver.PackageChange{Name: name, From: "1.0-1", To: to, Change: driver.ChangeUpdate}
+}
+
+// refresh renews the index, as a survey does.
+func refresh(b *boxtest.Box) { b.Sh("dnf -q makecache --refresh") }
 
 func byName(f driver.PackageFacts) map[string]driver.PackageChange {
 	m := map[string]driver.PackageChange{}
@@ -167,12 +186,12 @@ func TestRealDnfScriptlets(t *testing.T) {
 	b := populated(t)
 	b.Add(boxtest.RPM{Name: "lab-bad", Version: "2.0", Post: "echo post fails on purpose >&2\nexit 1"}, boxtest.RPM{Name: "lab-badpre", Version: "2.0", Pre: "exit 1"})
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
-	r := b.All(compiled(t, pm, m["lab-bad"]).Apply)
+	refresh(b)
+	r := b.All(compiled(t, pm, change("lab-bad", "2.0-1")).Apply)
 	if r.Exit != 66 || !strings.Contains(string(r.Stdout), "ncfleet: error scriptlets failed in: lab-bad") {
 		t.Errorf("a failed %%post: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
-	r = b.All(compiled(t, pm, m["lab-badpre"]).Apply)
+	r = b.All(compiled(t, pm, change("lab-badpre", "2.0-1")).Apply)
 	if r.Exit == 0 || version(b, "lab-badpre") != "1.0" || !strings.Contains(string(r.Stdout), "lab-badpre") {
 		t.Errorf("a failed %%pre: exit %d, at %q\n%s%s", r.Exit, version(b, "lab-badpre"), r.Stdout, r.Stderr)
 	}
@@ -182,18 +201,15 @@ func TestRealDnfScriptlets(t *testing.T) {
 func TestRealDnfUnplanned(t *testing.T) {
 	b := populated(t)
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	b.Add(boxtest.RPM{Name: "lab-plain", Version: "2.1", Head: "Requires: mariadb-server >= 10.11"}, boxtest.RPM{Name: "lab-sec", Version: "2.1", Head: "Obsoletes: lab-old"})
-	b.Sh("dnf -q makecache --refresh")
-	plain, sec := m["lab-plain"], m["lab-sec"]
-	plain.To, sec.To = "2.1-1", "2.1-1"
+	refresh(b)
 	for name, tc := range map[string]struct {
 		change driver.PackageChange
 		want   string
 	}{
-		"another update":  {plain, "install mariadb-server-10.11.2-1.noarch"},
-		"a removal":       {sec, "lab-old"},
-		"no such version": {driver.PackageChange{Name: "lab-plain", From: "1.0-1", To: "7.0-1", Change: driver.ChangeUpdate}, "nothing was changed"},
+		"another update":  {change("lab-plain", "2.1-1"), "install mariadb-server-10.11.2-1.noarch"},
+		"a removal":       {change("lab-sec", "2.1-1"), "lab-old"},
+		"no such version": {change("lab-plain", "7.0-1"), "nothing was changed"},
 	} {
 		cmds := compiled(t, pm, tc.change)
 		for what, commands := range map[string][]driver.Command{"stage": cmds.Stage, "apply": cmds.Apply} {
@@ -207,7 +223,7 @@ func TestRealDnfUnplanned(t *testing.T) {
 		t.Error("something was changed")
 	}
 	// The planned version is there still, though a newer one is.
-	if r := b.All(compiled(t, pm, m["lab-plain"]).Apply); r.Exit != 0 || version(b, "lab-plain") != "2.0" {
+	if r := b.All(compiled(t, pm, change("lab-plain", "2.0-1")).Apply); r.Exit != 0 || version(b, "lab-plain") != "2.0" {
 		t.Errorf("the planned version: exit %d, at %q\n%s%s", r.Exit, version(b, "lab-plain"), r.Stdout, r.Stderr)
 	}
 }
@@ -217,8 +233,8 @@ func TestRealDnfInterrupted(t *testing.T) {
 	b := populated(t)
 	b.Add(boxtest.RPM{Name: "lab-slow", Version: "2.0", Post: "if [ ! -e /srv/go-on ]; then touch /srv/waits; sleep 60; fi"})
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
-	cmds := compiled(t, pm, m["lab-slow"])
+	refresh(b)
+	cmds := compiled(t, pm, change("lab-slow", "2.0-1"))
 	b.Sh("setsid dnf -q -y install lab-slow-2.0-1 >/dev/null 2>&1 & dnf=$!\nn=0; until [ -e /srv/waits ]; do sleep 0.2; n=$((n+1)); [ $n -lt 300 ]; done; kill -9 $dnf; touch /srv/go-on")
 	results := b.Probe(pm, driver.ProbeRequest{})
 	saveResults(t, "interrupted", results)
@@ -249,19 +265,18 @@ func TestRealDnfUnreachableRepository(t *testing.T) {
 func TestRealDnfLock(t *testing.T) {
 	b := populated(t)
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
+	refresh(b)
 	// dnf's lock is a file with the process's number; that process only sleeps.
 	b.Sh("setsid sleep 300 >/dev/null 2>&1 & echo $! >/var/lib/dnf/rpmdb_lock.pid")
-	f := b.Facts(pm, driver.ProbeRequest{})
-	if !strings.HasPrefix(f.Lock, "sleep (process ") {
-		t.Errorf("lock holder %q", f.Lock)
+	if h := rpm.ReadHost(b.Run(driver.Command{Argv: []string{"sh", "-s"}, Stdin: []byte(rpm.HostScript)})); !strings.HasPrefix(h.Lock, "sleep (process ") {
+		t.Errorf("lock holder %q", h.Lock)
 	}
-	r := b.All(compiled(t, pm, m["lab-plain"]).Apply)
+	r := b.All(compiled(t, pm, change("lab-plain", "2.0-1")).Apply)
 	if r.Exit != 68 || !strings.Contains(string(r.Stdout), "still locked after 5 seconds: ") || version(b, "lab-plain") != "1.0" {
 		t.Errorf("locked: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 	b.Sh("(sleep 3; kill -9 $(cat /var/lib/dnf/rpmdb_lock.pid)) >/dev/null 2>&1 &")
-	if r := b.All(compiled(t, pm, m["lab-plain"]).Apply); r.Exit != 0 || version(b, "lab-plain") != "2.0" {
+	if r := b.All(compiled(t, pm, change("lab-plain", "2.0-1")).Apply); r.Exit != 0 || version(b, "lab-plain") != "2.0" {
 		t.Errorf("after the wait: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 }
