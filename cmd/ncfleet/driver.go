@@ -19,7 +19,9 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/btrfs"
 	"github.com/ncfleet/ncfleet/plugins/dnf"
 	"github.com/ncfleet/ncfleet/plugins/driver"
+	"github.com/ncfleet/ncfleet/plugins/lvm"
 	"github.com/ncfleet/ncfleet/plugins/rpc"
+	"github.com/ncfleet/ncfleet/plugins/zfs"
 	"github.com/ncfleet/ncfleet/plugins/zypper"
 )
 
@@ -37,6 +39,8 @@ var builtins = []builtin{
 	{driver.KindPackages, "apk", func() driver.Driver { return apk.New() }},
 	{driver.KindSnapshot, "archive", func() driver.Driver { return archive.New() }},
 	{driver.KindSnapshot, "btrfs", func() driver.Driver { return btrfs.New() }},
+	{driver.KindSnapshot, "lvm", func() driver.Driver { return lvm.New() }},
+	{driver.KindSnapshot, "zfs", func() driver.Driver { return zfs.New() }},
 }
 
 // packagesOf names the drivers that may read a host's packages: the one that

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
-	"github.com/ncfleet/ncfleet/plugins/hostcopy"
 	"github.com/ncfleet/ncfleet/plugins/hostcopy/hostcopytest"
 )
 
@@ -22,31 +21,11 @@ func TestMain(m *testing.M) {
 }
 
 func TestConformance(t *testing.T) {
-	for name, newOne := range map[string]func(*testing.T) driver.Snapshotter{
-		"in process": func(*testing.T) driver.Snapshotter { return New() },
-		"subprocess": func(t *testing.T) driver.Snapshotter { return drivertest.Subprocess(t, nil).Snapshotter() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			if name == "in process" && !hostcopytest.All() {
-				t.Skip("the subprocess shows as much; NCFLEET_TEST_ALL=1 runs both")
-			}
-			t.Parallel()
-			s := newSite(t, true)
-			drivertest.Snapshotter(t, drivertest.Snapshots{
-				New: newOne, Subject: s.Subject,
-				Change: func(t *testing.T) { s.T = t; s.Upgrade(); s.SpoilSQL() },
-				State: func(t *testing.T) string {
-					s.T = t
-					return s.State() + s.SQL("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master")
-				},
-				Damage: func(t *testing.T, h driver.Handle) {
-					name, err := hostcopy.NameOf(h.Key)
-					if err != nil {
-						t.Fatal(err)
-					}
-					hostcopytest.Flip(t, filepath.Join(s.Subject.StateDir, "snapshots", name, "tree-0.tar"))
-				},
-			})
-		})
-	}
+	hostcopytest.Conformance(t, New, func(t *testing.T) *hostcopytest.Site { return newSite(t, true) }, func(s *hostcopytest.Site) {
+		found, _ := filepath.Glob(filepath.Join(s.Kept(), "*damage", "tree-0.tar"))
+		if len(found) != 1 {
+			s.T.Fatalf("archives: %q", found)
+		}
+		hostcopytest.Flip(s.T, found[0])
+	})
 }

@@ -14,44 +14,9 @@ import (
 
 func TestKilledRestore(t *testing.T) {
 	t.Parallel()
-	s, k := newSite(t, true), hostcopytest.NewKiller(t)
+	s := newSite(t, true)
 	s.ChangeOnline()
-	before := s.State()
-	h := s.Create("r/1")
-	n := 0
-	for ; n < 200; n += hostcopytest.Stride() {
-		s.Upgrade()
-		s.SpoilSQL()
-		err := s.D.Restore(t.Context(), h, s.Subject, k.At(n))
-		if !k.Struck(n) {
-			s.Must(err)
-			break
-		}
-		if err == nil {
-			t.Fatalf("killed at call %d, and no error", n)
-		}
-		if found, _ := filepath.Glob(s.Root + "/www/nextcloud*/data/photo.jpg"); len(found) != 1 {
-			t.Fatalf("killed at call %d, the user's photo is at %q", n, found)
-		}
-		s.Restore(h)
-		if after := s.State(); after != before {
-			t.Fatalf("killed at call %d, the tree differs\n--- before\n%s--- after\n%s", n, before, after)
-		}
-		if got := s.SQL("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master"); got != "before\n1\n" {
-			t.Fatalf("killed at call %d, the database has %q", n, got)
-		}
-		bad, _ := filepath.Glob(s.Tree + ".ncfleet-*")
-		for _, dir := range bad {
-			if !strings.Contains(dir, ".ncfleet-bad-") {
-				t.Errorf("killed at call %d, left: %s", n, dir)
-			}
-			s.Must(os.RemoveAll(dir))
-		}
-	}
-	if n < 15 {
-		t.Errorf("only %d points to kill at", n)
-	}
-	s.Verify(h)
+	s.KilledRestore(hostcopytest.NewKiller(t))
 }
 
 func TestKilledCreate(t *testing.T) {

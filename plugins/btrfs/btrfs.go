@@ -25,9 +25,9 @@
 // # Where snapshots lie
 //
 // In .ncfleet-snapshots, mode 0700, owned by root, at the root of the subvolume
-// that holds the directory above the tree; NAME.SUM is the snapshot's name with
-// a checksum of the directory that remembers it, which is
-// StateDir/btrfs-snapshots by default. Whoever swaps that outer subvolume by
+// that holds the directory above the tree. Each is named after its key, with a
+// checksum of the directory that remembers it, which is StateDir/btrfs-snapshots
+// by default. Whoever swaps that outer subvolume by
 // hand takes the snapshots along. A snapshot holds the whole subvolume, users'
 // files and databases in it included, but only the trees are ever put back; its
 // room grows with whatever changes in that subvolume until it is deleted.
@@ -52,5 +52,5 @@ var script string
 
 // New returns the driver, not yet configured.
 func New() driver.Snapshotter {
-	return hostcopy.New(hostcopy.Store{Name: Name, Script: script, Directory: "btrfs-snapshots"})
+	return hostcopy.New(hostcopy.Store{Name: Name, Script: hostcopy.VolumeScript + script, Directory: "btrfs-snapshots"})
 }

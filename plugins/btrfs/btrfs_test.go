@@ -2,9 +2,7 @@ package btrfs
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,133 +20,60 @@ func TestMain(m *testing.M) {
 	drivertest.Main(m, func() driver.Driver { return New() })
 }
 
-// disk mounts a btrfs of its own and returns the mount point.
-func disk(t testing.TB, size string) string {
+func newSite(t testing.TB, dataInside bool) *hostcopytest.Site {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("making and mounting a btrfs needs root")
-	}
-	for _, tool := range []string{"mkfs.btrfs", "btrfs", "mount"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
-		}
-	}
-	dir := t.TempDir()
-	image, point := filepath.Join(dir, "image"), filepath.Join(dir, "disk")
-	run(t, "truncate", "-s", size, image)
-	run(t, "mkfs.btrfs", "-q", image)
-	run(t, "mkdir", point)
-	if out, err := exec.Command("mount", "-o", "loop", image, point).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount a loop btrfs here: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", point).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-			_ = exec.Command("umount", "-l", point).Run()
-		}
-	})
-	for d := dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
-		run(t, "chmod", "755", d)
-	}
-	return point
+	return hostcopytest.NewVolumeSite(t, New(), dataInside)
 }
 
-func run(t testing.TB, argv ...string) string {
+// asSubvolume makes the tree a subvolume of its own.
+func asSubvolume(t testing.TB, s *hostcopytest.Site) {
 	t.Helper()
-	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%q: %v: %s", argv, err, out)
-	}
-	return string(out)
-}
-
-// newSite puts a site on a btrfs of its own, in a subvolume beside another
-// application's files.
-func newSite(t *testing.T, dataInside bool) *hostcopytest.Site {
-	t.Helper()
-	point := disk(t, "300M")
-	s := hostcopytest.NewSite(t, hostcopytest.Options{Driver: New(), Below: filepath.Join(point, "srv"), DataInside: dataInside,
-		Prepare: func(root string) {
-			run(t, "btrfs", "subvolume", "create", root)
-			run(t, "mkdir", filepath.Join(root, "other"))
-		}})
-	s.Must(os.WriteFile(filepath.Join(s.Root, "other/file"), []byte("another application's"), 0o644))
-	return s
-}
-
-// intact looks at what no restore may touch, and for snapshots left behind.
-func intact(t *testing.T, s *hostcopytest.Site, snapshots int) {
-	t.Helper()
-	if b, err := os.ReadFile(filepath.Join(s.Root, "other/file")); err != nil || string(b) != "changed later" {
-		t.Errorf("the other application's file: %q, %v", b, err)
-	}
-	if got := strings.Count(run(t, "btrfs", "subvolume", "list", "-s", s.Root), "\n"); got != snapshots {
-		t.Errorf("%d snapshots on the file system, want %d", got, snapshots)
-	}
+	plain := s.Tree + ".plain"
+	hostcopytest.Run(t, "mv", s.Tree, plain)
+	hostcopytest.Run(t, "btrfs", "subvolume", "create", s.Tree)
+	hostcopytest.Run(t, "cp", "-a", plain+"/.", s.Tree)
+	hostcopytest.Run(t, "chown", "--reference="+plain, s.Tree)
+	hostcopytest.Run(t, "rm", "-rf", plain)
 }
 
 func TestWayBack(t *testing.T) {
 	for name, inside := range map[string]bool{"data elsewhere": false, "data inside": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, inside)
-			before := s.State()
-			h := s.Create("r1/h1")
-			if again := s.Create("r1/h1"); string(again.Data) != string(h.Data) {
-				t.Errorf("a repeated Create answers differently: %s, %s", h.Data, again.Data)
-			}
-			v := s.Verify(h)
-			if v.Digest == "" || v.Bytes == 0 || !strings.Contains(v.Detail, "1 read-only snapshots with the uuids") {
-				t.Errorf("verification %+v", v)
-			}
-			s.Upgrade()
-			s.SpoilSQL()
-			s.Must(os.WriteFile(filepath.Join(s.Root, "other/file"), []byte("changed later"), 0o644))
-			s.Restore(h)
-			s.Restore(h)
-			s.Verify(h)
-			if after := s.State(); after != before {
-				t.Errorf("the tree differs\n--- before\n%s--- after\n%s", before, after)
-			}
-			if got := s.SQL("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master"); got != "before\n1\n" {
-				t.Errorf("the database has %q", got)
-			}
-			if b, err := os.ReadFile(filepath.Join(s.Data, "photo.jpg")); err != nil || string(b) != "a user's photo" {
-				t.Errorf("the user's photo: %q, %v", b, err)
-			}
-			folder, err := os.Stat(filepath.Join(s.Root, ".ncfleet-snapshots"))
-			if err != nil || folder.Mode().Perm() != 0o700 {
-				t.Errorf("the snapshots' folder: %v, %v", folder, err)
-			}
-			intact(t, s, 1)
-			s.DeleteTwice(h)
-			intact(t, s, 0)
+			newSite(t, inside).WayBack()
 		})
 	}
+}
+
+func TestConformance(t *testing.T) {
+	hostcopytest.Conformance(t, New, func(t *testing.T) *hostcopytest.Site { return newSite(t, true) }, func(s *hostcopytest.Site) {
+		found, _ := filepath.Glob(filepath.Join(s.Root, ".ncfleet-snapshots", "*damage*"))
+		if len(found) != 1 {
+			s.T.Fatalf("snapshots: %q", found)
+		}
+		hostcopytest.Run(s.T, "btrfs", "subvolume", "delete", found[0])
+	})
 }
 
 // TestWholeSubvolume has the tree as a subvolume of its own: it comes back as one.
 func TestWholeSubvolume(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, false)
-	run(t, "mv", s.Tree, s.Tree+".plain")
-	run(t, "btrfs", "subvolume", "create", s.Tree)
-	run(t, "cp", "-a", s.Tree+".plain/.", s.Tree)
-	run(t, "rm", "-rf", s.Tree+".plain")
+	asSubvolume(t, s)
 	before := s.State()
 	h := s.Create("r/1")
 	s.Verify(h)
 	s.Upgrade()
 	s.SpoilSQL()
-	s.Must(os.WriteFile(filepath.Join(s.Root, "other/file"), []byte("changed later"), 0o644))
+	s.SpoilOther()
 	s.Restore(h)
 	if after := s.State(); after != before {
 		t.Errorf("the tree differs\n--- before\n%s--- after\n%s", before, after)
 	}
-	if got := strings.TrimSpace(run(t, "stat", "-c", "%i", s.Tree)); got != "256" {
+	if got := strings.TrimSpace(hostcopytest.Run(t, "stat", "-c", "%i", s.Tree)); got != "256" {
 		t.Errorf("the tree's inode is %s: not a subvolume", got)
 	}
-	intact(t, s, 2) // the snapshot and the tree, which is one too
+	s.Intact(2) // the snapshot and the tree, which is one too
 	// A tree changed in place is put aside as a subvolume.
 	s.Write("version.php", "spoiled")
 	s.Restore(h)
@@ -156,7 +81,7 @@ func TestWholeSubvolume(t *testing.T) {
 		t.Error("the tree differs after the second restore")
 	}
 	s.DeleteTwice(h)
-	intact(t, s, 1)
+	s.Intact(1)
 }
 
 func TestUnfit(t *testing.T) {
@@ -165,25 +90,23 @@ func TestUnfit(t *testing.T) {
 		why   string
 	}{
 		"nested subvolume": {func(t *testing.T, s *hostcopytest.Site) {
-			run(t, "btrfs", "subvolume", "create", filepath.Join(s.Tree, "themes"))
+			hostcopytest.Run(t, "btrfs", "subvolume", "create", filepath.Join(s.Tree, "themes"))
 		}, "contains the subvolume"},
 		"data in the subvolume": {func(t *testing.T, s *hostcopytest.Site) {
-			run(t, "mv", s.Tree, s.Tree+".plain")
-			run(t, "btrfs", "subvolume", "create", s.Tree)
-			run(t, "cp", "-a", s.Tree+".plain/.", s.Tree)
+			asSubvolume(t, s)
 		}, "is inside the subvolume"},
 		"other file system": {func(t *testing.T, s *hostcopytest.Site) {
 			away := filepath.Join(s.Root, "away")
-			run(t, "mv", filepath.Dir(s.Tree), away)
+			hostcopytest.Run(t, "mv", filepath.Dir(s.Tree), away)
 			hostcopytest.SmallDisk(t, filepath.Dir(s.Tree), 2000)
-			run(t, "cp", "-a", away+"/nextcloud", s.Tree)
+			hostcopytest.Run(t, "cp", "-a", away+"/nextcloud", s.Tree)
 		}, "type tmpfs"},
 		"bind mount of a directory": {func(t *testing.T, s *hostcopytest.Site) {
 			away := filepath.Join(s.Root, "away")
-			run(t, "mv", filepath.Dir(s.Tree), away)
-			run(t, "mkdir", filepath.Dir(s.Tree))
-			run(t, "mount", "--bind", away, filepath.Dir(s.Tree))
-			t.Cleanup(func() { run(t, "umount", filepath.Dir(s.Tree)) })
+			hostcopytest.Run(t, "mv", filepath.Dir(s.Tree), away)
+			hostcopytest.Run(t, "mkdir", filepath.Dir(s.Tree))
+			hostcopytest.Run(t, "mount", "--bind", away, filepath.Dir(s.Tree))
+			t.Cleanup(func() { hostcopytest.Run(t, "umount", filepath.Dir(s.Tree)) })
 		}, "mount the subvolume itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,7 +138,7 @@ func TestCover(t *testing.T) {
 	if len(c.Captured) != 3 || len(c.Missing) != 2 || c.BytesFree <= 0 || c.BytesNeed <= 0 || !c.Consistent {
 		t.Errorf("%+v", c)
 	}
-	if got := run(t, "btrfs", "subvolume", "list", "-s", s.Root); got != "" {
+	if got := hostcopytest.Run(t, "btrfs", "subvolume", "list", "-s", s.Root); got != "" {
 		t.Errorf("Cover took snapshots: %s", got)
 	}
 }
@@ -230,6 +153,9 @@ func TestDamage(t *testing.T) {
 		t.Fatalf("snapshots: %q, %v", found, err)
 	}
 	snap := found[0]
+	if folder, err := os.Stat(filepath.Dir(snap)); err != nil || folder.Mode().Perm() != 0o700 {
+		t.Errorf("the snapshots' folder: %v, %v", folder, err)
+	}
 	s.Upgrade()
 	upgraded := s.State()
 	bad := func(why string) {
@@ -242,150 +168,23 @@ func TestDamage(t *testing.T) {
 			t.Errorf("restored although %s", why)
 		}
 	}
-	run(t, "btrfs", "property", "set", "-ts", snap, "ro", "false")
+	hostcopytest.Run(t, "btrfs", "property", "set", "-ts", snap, "ro", "false")
 	bad("not read-only")
 	hostcopytest.Flip(t, filepath.Join(snap, "www/nextcloud/version.php"))
-	run(t, "btrfs", "property", "set", "-ts", snap, "ro", "true")
+	hostcopytest.Run(t, "btrfs", "property", "set", "-ts", snap, "ro", "true")
 	bad("is not what was captured")
-	run(t, "btrfs", "subvolume", "delete", snap)
+	hostcopytest.Run(t, "btrfs", "subvolume", "delete", snap)
 	bad("is gone")
-	run(t, "btrfs", "subvolume", "snapshot", "-r", s.Root, snap)
-	bad("another subvolume")
+	hostcopytest.Run(t, "btrfs", "subvolume", "snapshot", "-r", s.Root, snap)
+	bad("another snapshot")
 	if s.State() != upgraded {
 		t.Error("a refused restore changed the tree")
 	}
 	s.DeleteTwice(h)
+	if folder, err := os.Stat(filepath.Dir(snap)); err == nil {
+		t.Errorf("the last snapshot is gone and its folder is there: %v", folder)
+	}
 	if v.Digest == "" {
 		t.Error("no digest")
-	}
-}
-
-func TestKilledRestore(t *testing.T) {
-	t.Parallel()
-	s, k := newSite(t, true), hostcopytest.NewKiller(t, "btrfs", "cp")
-	before := s.State()
-	h := s.Create("r/1")
-	n := 0
-	for ; n < 200; n += hostcopytest.Stride() {
-		s.Upgrade()
-		s.SpoilSQL()
-		err := s.D.Restore(t.Context(), h, s.Subject, k.At(n))
-		if !k.Struck(n) {
-			s.Must(err)
-			break
-		}
-		if err == nil {
-			t.Fatalf("killed at call %d, and no error", n)
-		}
-		if found, _ := filepath.Glob(s.Root + "/www/nextcloud*/data/photo.jpg"); len(found) != 1 {
-			t.Fatalf("killed at call %d, the user's photo is at %q", n, found)
-		}
-		s.Restore(h)
-		if after := s.State(); after != before {
-			t.Fatalf("killed at call %d, the tree differs\n--- before\n%s--- after\n%s", n, before, after)
-		}
-		if got := s.SQL("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master"); got != "before\n1\n" {
-			t.Fatalf("killed at call %d, the database has %q", n, got)
-		}
-		bad, _ := filepath.Glob(s.Tree + ".ncfleet-*")
-		for _, dir := range bad {
-			if !strings.Contains(dir, ".ncfleet-bad-") {
-				t.Errorf("killed at call %d, left: %s", n, dir)
-			}
-			s.Must(os.RemoveAll(dir))
-		}
-	}
-	if n < 15 {
-		t.Errorf("only %d points to kill at", n)
-	}
-	s.Verify(h)
-}
-
-// TestKilledCreate kills Create, and Delete, at every step: what is listed is
-// whole, a repetition ends well, and no snapshot is ever lost on the disk.
-func TestKilledCreate(t *testing.T) {
-	t.Parallel()
-	s, k := newSite(t, false), hostcopytest.NewKiller(t, "btrfs")
-	s.Must(os.WriteFile(filepath.Join(s.Root, "other/file"), []byte("changed later"), 0o644))
-	before := s.State()
-	n := 0
-	for ; n < 200; n += hostcopytest.Stride() {
-		key := fmt.Sprintf("r/%d", n)
-		_, err := s.D.Create(t.Context(), s.Request(key), k.At(n))
-		created := k.Struck(n)
-		if !created {
-			s.Must(err)
-		}
-		for _, snap := range s.List() {
-			s.Verify(snap.Handle)
-		}
-		h := s.Create(key)
-		s.Verify(h)
-		intact(t, s, 1)
-		err = s.D.Delete(t.Context(), h, k.At(n))
-		if !k.Struck(n) {
-			s.Must(err)
-		}
-		s.Must(s.D.Delete(t.Context(), h, s.Runner))
-		intact(t, s, 0)
-		if !created && !k.Struck(n) {
-			break
-		}
-	}
-	if n < 8 {
-		t.Errorf("only %d points to kill at", n)
-	}
-	if after := s.State(); after != before {
-		t.Errorf("the tree changed\n%s\n%s", before, after)
-	}
-}
-
-// TestGivenUp: what a rollout that was given up left half-made goes with the
-// next verified snapshot a day later.
-func TestGivenUp(t *testing.T) {
-	t.Parallel()
-	s, k := newSite(t, false), hostcopytest.NewKiller(t, "btrfs")
-	s.Must(os.WriteFile(filepath.Join(s.Root, "other/file"), []byte("changed later"), 0o644))
-	partial := filepath.Join(s.Subject.StateDir, "btrfs-snapshots/r+dead~partial")
-	for n := 0; ; n += 2 {
-		_, err := s.D.Create(t.Context(), s.Request("r/dead"), k.At(n))
-		if err == nil || n > 100 {
-			t.Fatalf("Create was never killed after its snapshot: %v", err)
-		}
-		if _, err := os.Stat(filepath.Join(partial, "volumes")); err == nil {
-			break
-		}
-	}
-	intact(t, s, 1)
-	run(t, "touch", "-d", "2 days ago", partial)
-	run(t, "rm", "-rf", partial[:len(partial)-len("~partial")]+"~lock")
-	s.Verify(s.Create("r/next"))
-	intact(t, s, 1)
-}
-
-func TestConformance(t *testing.T) {
-	for name, newOne := range map[string]func(*testing.T) driver.Snapshotter{
-		"in process": func(*testing.T) driver.Snapshotter { return New() },
-		"subprocess": func(t *testing.T) driver.Snapshotter { return drivertest.Subprocess(t, nil).Snapshotter() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, true)
-			drivertest.Snapshotter(t, drivertest.Snapshots{
-				New: newOne, Subject: s.Subject,
-				Change: func(t *testing.T) { s.T = t; s.Upgrade(); s.SpoilSQL() },
-				State: func(t *testing.T) string {
-					s.T = t
-					return s.State() + s.SQL("SELECT uid FROM oc_users; SELECT count(*) FROM sqlite_master")
-				},
-				Damage: func(t *testing.T, h driver.Handle) {
-					found, _ := filepath.Glob(filepath.Join(s.Root, ".ncfleet-snapshots", "*damage*"))
-					if len(found) != 1 {
-						t.Fatalf("snapshots: %q", found)
-					}
-					run(t, "btrfs", "subvolume", "delete", found[0])
-				},
-			})
-		})
 	}
 }

@@ -82,7 +82,13 @@ type Store struct {
 const handleVersion = 1
 
 // New returns the driver of a store, not yet configured.
-func New(s Store) driver.Snapshotter { return &copier{store: s, compress: "none", keep: 2} }
+func New(s Store) driver.Snapshotter {
+	c := &copier{store: s, compress: "none", keep: 2}
+	if s.Arguments != nil {
+		c.own, _ = s.Arguments(nil) // the defaults
+	}
+	return c
+}
 
 type copier struct {
 	store     Store

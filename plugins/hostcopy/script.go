@@ -23,6 +23,12 @@ var treeScript string
 //go:embed scripts/db.sh
 var dbScript string
 
+// VolumeScript is what stores share that keep trees in snapshots of volumes. It
+// goes ahead of such a store's own functions.
+//
+//go:embed scripts/volumes.sh
+var VolumeScript string
+
 //go:embed scripts/facts.php
 var factsPHP string
 

@@ -53,7 +53,7 @@ take_unit() {
 		comm -z -13 "$snap~prepared/tree-$1.seen" "$scratch/list" | names_of 8 >"$scratch/changed"
 		pack "$work/tree-$1.delta.tar$(suffix)" --no-recursion -C "$tree" --null -T "$scratch/changed" 2>"$scratch/err" ||
 			die "cannot archive what changed in $tree into $base: $(sed -n 1p "$scratch/err")" "$(room_or_not)"
-		sed -z 's/^\(\([^ ]* \)\{6\}\)[^ ]* [^ ]* /\1/' "$scratch/list" | sort -z >"$work/tree-$1.list" || die "cannot write to $work" 74
+		plain_list <"$scratch/list" >"$work/tree-$1.list" || die "cannot write to $work" 74
 		return
 	fi
 	list_tree "$tree" "$out" >"$work/tree-$1.list" || die "cannot list $tree into $work" "$(room_or_not)"

@@ -14,6 +14,17 @@ volume_of() {
 	printf '%s' "$at"
 }
 
+# nested_in TREE LEFT_OUT prints a subvolume below the tree, or nothing.
+nested_in() (
+	out=$2
+	cd "$1" || exit 1
+	set -- -xdev
+	IFS=$nl
+	set -f
+	for dir in $out; do set -- "$@" -path "$(printf '%s' "$dir" | sed 's/[][*?\\]/\\&/g')" -prune -o; done
+	find . "$@" -type d -inum 256 ! -path . -print -quit
+)
+
 store_unfit() {
 	if ! has btrfs || ! gnu; then
 		echo "the command btrfs, or GNU's tar, find, sed or coreutils, is missing on this host: install btrfs-progs and them"
@@ -43,8 +54,8 @@ store_unfit() {
 		echo "$(dirname "$1") is on a file system that is mounted read-only"
 		return
 	fi
-	nested=$(list_tree "$1" "$(leave_out "$1")" detail | tr '\0' '\n' | sed -n 's/^d \([^ ]* \)\{6\}256 \.\(\/.*\)/\2/p' | sed -n 1p)
-	[ -z "$nested" ] || echo "$1 contains the subvolume $1$nested, which no snapshot of $1 holds: make it a directory, or move it out and link to it"
+	nested=$(nested_in "$1" "$(leave_out "$1")")
+	[ -z "$nested" ] || echo "$1 contains the subvolume $1/${nested#./}, which no snapshot of $1 holds: make it a directory, or move it out and link to it"
 }
 
 # A rebuilt tree shares its files' blocks: it costs metadata only.
@@ -53,118 +64,70 @@ store_cost() {
 	back_bytes=$(list_tree "$1" "$(leave_out "$1")" | tr '\0' '\n' | awk '{ n += 2048 } END { printf "%.0f", n }')
 }
 
-# store_describe: the snapshots of one subvolume lie in a folder of ours at the
-# root of the subvolume in which the tree is rebuilt. Their names tell apart
-# controllers that have the same key and other directories.
+# The snapshots of one subvolume lie in a folder of ours at the root of the
+# subvolume in which the tree is rebuilt.
 store_describe() {
 	vol=$(volume_of "$2") folder=$(volume_of "$(dirname "$2")")
-	tag=$(printf '%s\n%s' "$base" "$vol" | cksum | cut -d' ' -f1)
 	inner=${2#"$vol"}
-	printf 'volume.%s=%s\nkept.%s=%s\ninner.%s=%s\n' "$1" "$vol" "$1" "${folder%/}/.ncfleet-snapshots/$name.$tag" "$1" "${inner#/}"
+	printf 'volume.%s=%s\nkept.%s=%s\ninner.%s=%s\n' "$1" "$vol" "$1" "${folder%/}/.ncfleet-snapshots/$name.$(volume_name "$vol")" "$1" "${inner#/}"
 }
 
-# identity PATH prints the uuid and the parent's uuid of a subvolume. The
-# command "subvolume show" would fail on one that is mounted by a bind mount.
-identity() {
+# identify PATH sets identity, the uuid and the parent's uuid of a subvolume.
+# The command "subvolume show" would fail on one mounted by a bind mount.
+identify() {
 	vol_id=$(btrfs inspect-internal rootid "$1") || return 1
-	btrfs subvolume list -u -q "$1" | awk -v id="$vol_id" '$1 == "ID" && $2 == id {
+	identity=$(btrfs subvolume list -u -q "$1" | awk -v id="$vol_id" '$1 == "ID" && $2 == id {
 		for (i = 3; i < NF; i++) { if ($i == "uuid") own = $(i + 1); if ($i == "parent_uuid") parent = $(i + 1) }
-		print own, parent }'
+		print own, parent }')
 }
 
-take_volume() {
+volume_take() {
 	folder=$(dirname "$2")
 	if [ -L "$folder" ] || { [ -e "$folder" ] && [ "$(stat -c '%F %u' "$folder")" != "directory $(id -u)" ]; }; then
 		die "$folder is not a directory of root's: look at it, then remove it"
 	fi
-	mkdir -p "$folder" && chmod 700 "$folder" || die "cannot create $folder: no room, or read-only" 74
 	# Left by a call whose memory a power failure took.
-	drop_volume "$2"
-	btrfs subvolume snapshot -r "$1" "$2" >"$scratch/err" 2>&1 && btrfs filesystem sync "$2" >"$scratch/err" 2>&1 ||
+	volume_drop "$2"
+	mkdir -p "$folder" && chmod 700 "$folder" || die "cannot create $folder: no room, or read-only" 74
+	btrfs subvolume snapshot -r "$1" "$2" >"$scratch/err" 2>&1 && btrfs filesystem sync "$2" >"$scratch/err" 2>&1 || {
+		[ -d "$folder" ] || die "$folder was removed meanwhile, by a call that deleted another snapshot" 75
 		die "cannot snapshot the subvolume $1 to $2: $(tail -n 1 "$scratch/err")" "$(room_or_not)"
-	printf '%s %s\n' "$(identity "$2")" "$2" >>"$work/volumes"
+	}
+	identify "$2"
 }
 
-store_take() {
-	# Before there is a snapshot there is the memory of where it is.
-	flush "$work/meta" "$work" "$base"
-	i=0 taken=$nl
-	while [ "$i" -lt "$units" ]; do
-		kept=$(memory "$work" "kept\\.$i")
-		case $taken in
-		*"$nl$kept$nl"*) ;;
-		*) take_volume "$(memory "$work" "volume\\.$i")" "$kept" ;;
-		esac
-		taken=$taken$kept$nl
-		i=$((i + 1))
-	done
-	i=0
-	while [ "$i" -lt "$units" ]; do
-		tree=$(unit "$i") from=$(kept_tree "$work" "$i")
-		# A snapshot keeps inode numbers, so this is that directory.
-		[ "$(stat -c %i "$from" 2>/dev/null)" = "$(stat -c %i "$tree")" ] || die "$from is not what $tree was: is a directory above it a mount point?"
-		list_tree "$from" "$(leave_out "$tree")" >"$work/tree-$i.list" &&
-			list_tree "$from" "$(leave_out "$tree")" detail >"$work/tree-$i.seen" || die "cannot list $from into $work" "$(room_or_not)"
-		i=$((i + 1))
-	done
-}
-
-# kept_tree DIRECTORY N prints where unit N lies in that snapshot.
-kept_tree() {
-	inner=$(memory "$1" "inner\\.$2")
-	printf '%s' "$(memory "$1" "kept\\.$2")${inner:+/$inner}"
-}
-
-store_fill() {
-	from=$(kept_tree "$snap" "$1")
-	if subvolume "$from"; then
-		btrfs subvolume snapshot "$from" "$build" >"$scratch/err" 2>&1 || no_build
+volume_same() {
+	if ! subvolume "$1"; then
+		why="the snapshot $1 is gone"
+	elif [ "$(btrfs property get -ts "$1" ro 2>&1)" != ro=true ]; then
+		why="the snapshot $1 is not read-only any more"
 	else
-		copy_tree "$from" "$build" "$(outs "$1")" 2>"$scratch/err" || no_build
+		identify "$1"
 	fi
-}
-
-store_check() {
-	why=
-	[ -s "$snap/volumes" ] || why="$snap/volumes is empty"
-	while read -r own parent path; do
-		[ -z "$why" ] || break
-		if ! subvolume "$path"; then
-			why="the snapshot $path is gone"
-		elif [ "$(btrfs property get -ts "$path" ro 2>&1)" != ro=true ]; then
-			why="the snapshot $path is not read-only any more"
-		elif [ "$(identity "$path")" != "$own $parent" ]; then
-			why="$path is another subvolume than the snapshot that was taken"
-		fi
-	done <"$snap/volumes"
-	k=0 seen=0
-	for list in "$snap"/tree-*.seen; do
-		[ -z "$why" ] || break
-		k=${list##*tree-} k=${k%.seen}
-		list_tree "$(kept_tree "$snap" "$k")" "$(outs "$k")" detail >"$scratch/list" && cmp -s "$scratch/list" "$list" ||
-			why="$(kept_tree "$snap" "$k") is not what was captured"
-		seen=$((seen + $(tr -cd '\0\n' <"$list" | wc -c)))
-	done
-	proved=", $(sed -n '$=' "$snap/volumes") read-only snapshots with the uuids and $seen entries as taken"
 	[ -z "$why" ]
 }
 
-drop_volume() {
+volume_dir() { dir=$1; }
+
+volume_drop() {
 	case $1 in
 	*/.ncfleet-snapshots/?*) ;;
 	*) return 0 ;;
 	esac
-	subvolume "$1" || return 0
-	btrfs subvolume delete --commit-after "$1" >"$scratch/err" 2>&1 || die "cannot delete the snapshot $1: $(tail -n 1 "$scratch/err")"
+	if subvolume "$1"; then
+		btrfs subvolume delete --commit-after "$1" >"$scratch/err" 2>&1 || die "cannot delete the snapshot $1: $(tail -n 1 "$scratch/err")"
+	fi
+	rmdir "$(dirname "$1")" 2>/dev/null || : # other snapshots are in it
 }
 
-store_drop() {
-	[ -f "$1/meta" ] || return 0
-	sed -n 's/^kept\.[0-9]*=//p' "$1/meta" | sort -u | while IFS= read -r path; do
-		drop_volume "$path"
-		rmdir "$(dirname "$path")" 2>/dev/null || : # other snapshots are in it
-	done || exit $?
-	return 0
+# A tree that is a whole subvolume comes back as one, at once.
+store_fill() {
+	kept_tree "$snap" "$1"
+	if subvolume "$tree_dir"; then
+		btrfs subvolume snapshot "$tree_dir" "$build" >"$scratch/err" 2>&1 || no_build
+	else
+		copy_tree "$tree_dir" "$build" "$(outs "$1")" 2>"$scratch/err" || no_build
+	fi
 }
 
 scrap() {

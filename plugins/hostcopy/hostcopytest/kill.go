@@ -13,12 +13,13 @@ import (
 // Killer puts commands before the real ones that kill the whole script at the
 // nth call of any of them: before its effect when n is even, else after it.
 type Killer struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-// NewKiller makes the commands; more names them beside the usual ones.
-func NewKiller(t *testing.T, more ...string) *Killer {
+// NewKiller makes the commands; more names them, or gives their paths,
+// beside the usual ones.
+func NewKiller(t testing.TB, more ...string) *Killer {
 	t.Helper()
 	k := &Killer{t: t, dir: t.TempDir()}
 	Open(t, k.dir)
@@ -36,7 +37,7 @@ e=$?
 [ "$c" = "$n" ] && kill -9 0
 exit $e
 `, k.dir, path)
-		if err := os.WriteFile(filepath.Join(k.dir, name), []byte(script), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(k.dir, filepath.Base(name)), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +74,7 @@ func (k *Killer) Struck(n int) bool {
 }
 
 // SmallDisk mounts a file system of some kilobytes.
-func SmallDisk(t *testing.T, dir string, kilobytes int) {
+func SmallDisk(t testing.TB, dir string, kilobytes int) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("mounting needs root")
@@ -100,7 +101,7 @@ func Stride() int {
 }
 
 // Flip changes one byte in the middle of a file.
-func Flip(t *testing.T, file string) {
+func Flip(t testing.TB, file string) {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil || len(b) == 0 {
@@ -113,7 +114,7 @@ func Flip(t *testing.T, file string) {
 }
 
 // LookOrSkip finds the first of these programs, or skips the test.
-func LookOrSkip(t *testing.T, names ...string) string {
+func LookOrSkip(t testing.TB, names ...string) string {
 	t.Helper()
 	for _, name := range names {
 		if p, err := exec.LookPath(name); err == nil {
@@ -125,7 +126,7 @@ func LookOrSkip(t *testing.T, names ...string) string {
 }
 
 // Output runs a command that must succeed.
-func Output(t *testing.T, cmd *exec.Cmd) string {
+func Output(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -55,7 +55,7 @@ func (l Local) Run(ctx context.Context, c driver.Command) (driver.Result, error)
 
 // Site is an instance on this machine, as an operator would lay it out.
 type Site struct {
-	T       *testing.T
+	T       testing.TB
 	Root    string // holds everything
 	Tree    string
 	Data    string
@@ -76,7 +76,7 @@ type Options struct {
 }
 
 // NewSite makes a site. It skips the test where the host lacks a tool for it.
-func NewSite(t *testing.T, o Options) *Site {
+func NewSite(t testing.TB, o Options) *Site {
 	t.Helper()
 	for _, tool := range []string{"tar", "sha256sum", "php"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -137,7 +137,7 @@ func NewSite(t *testing.T, o Options) *Site {
 }
 
 // Open makes every directory above a test's files passable for the web user.
-func Open(t *testing.T, dir string) {
+func Open(t testing.TB, dir string) {
 	t.Helper()
 	for d := dir; d != "/" && strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
@@ -146,7 +146,7 @@ func Open(t *testing.T, dir string) {
 	}
 }
 
-func webUser(t *testing.T) string {
+func webUser(t testing.TB) string {
 	t.Helper()
 	name := ""
 	if os.Getuid() == 0 {

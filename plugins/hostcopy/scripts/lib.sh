@@ -28,6 +28,7 @@ die() {
 #   store_fill N          makes the directory $build from what was captured
 #   store_check           whether all is as captured; sets why, or proved
 #   store_drop DIRECTORY  deletes what that snapshot keeps outside DIRECTORY
+#   store_end             undoes what the script itself set up, however it ends
 #   scrap PATH…           deletes rebuilt or bad trees
 store_ready() { :; }
 store_unfit() { :; }
@@ -35,6 +36,7 @@ store_describe() { :; }
 store_ahead() { return 1; }
 store_check() { :; }
 store_drop() { :; }
+store_end() { :; }
 scrap() { rm -rf "$@"; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -140,6 +142,7 @@ lock() {
 }
 
 finish() {
+	store_end
 	[ -z "${scratch:-}" ] || rm -rf "$scratch"
 	[ -z "${lock_dir:-}" ] || rm -rf "$lock_dir"
 }

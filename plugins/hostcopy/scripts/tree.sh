@@ -74,6 +74,9 @@ list_tree() (
 # names_of N reads records and prints their names, N fields being before them.
 names_of() { sed -z "s/^\\([^ ]* \\)\\{$1\\}//"; }
 
+# plain_list turns a listing with ctime and inode into one without.
+plain_list() { sed -z 's/^\(\([^ ]* \)\{6\}\)[^ ]* [^ ]* /\1/' | sort -z; }
+
 # tar_flags sets the flags that keep what a file system knows of a file.
 tar_flags() {
 	flags=--numeric-owner
