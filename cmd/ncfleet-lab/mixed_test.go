@@ -55,13 +55,7 @@ func TestMixedFleet(t *testing.T) {
 
 	s.write("fleet.hcl", s.mixedInventory(hosts, "5m"))
 	a := s.ncfleet("apply", "--rollout", "monthly", "--yes")
-	for _, h := range well {
-		s.wait(3*time.Minute, h.Name+" to be closed", func() bool { return s.step(h, "close", rollout.EventStepBegun).Seq > 0 })
-		if err := h.LockPackages(t.Context(), 600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.waitsForLocks(well)
+	s.waitsForLocks(s.lockInTime(well))
 	_, out := a.ends(6*time.Minute, 0)
 	for _, h := range well {
 		s.updated(h, boots[h.Name])
@@ -146,6 +140,32 @@ func (s *scene) plans(blocked, free []*host) {
 		}
 	}
 	fmt.Printf("lab: the plan of the mixed fleet, half of it locked:\n%s\n", out)
+}
+
+// lockInTime locks the packages of each host once they were fetched, long before
+// they are installed. It returns the hosts on which it was not too late.
+func (s *scene) lockInTime(hosts []*host) (inTime []*host) {
+	s.Helper()
+	done := map[string]bool{}
+	s.wait(4*time.Minute, "fetched packages on all hosts", func() bool {
+		for _, h := range hosts {
+			if done[h.Name] || s.step(h, "fetch", rollout.EventStepDone).Seq == 0 {
+				continue
+			}
+			if err := h.LockPackages(s.Context(), 600); err != nil {
+				s.Fatal(err)
+			}
+			done[h.Name] = true
+			if s.step(h, "packages", rollout.EventStepBegun).Seq == 0 {
+				inTime = append(inTime, h)
+				continue
+			}
+			fmt.Printf("lab: %s (%s) was too fast to be locked\n", h.Name, h.Distro)
+			h.exec("systemctl", "stop", "lab-lock")
+		}
+		return len(done) == len(hosts)
+	})
+	return inTime
 }
 
 // waitsForLocks lets the step packages of each host meet the lock, and gives the
