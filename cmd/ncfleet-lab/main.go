@@ -72,9 +72,9 @@ func rootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ncfleet-lab",
 		Short: "a fleet of realistic Nextcloud hosts on this machine, with faults at hand",
-		Long: `ncfleet-lab brings up a fleet of hosts on this Linux machine: each has systemd, OpenSSH, apt, PHP-FPM
-behind nginx, cron, a database and an installed Nextcloud, all in namespaces of their own. The
-machine's network and mounts are not touched; "down" removes everything.
+		Long: `ncfleet-lab brings up a fleet of hosts on this Linux machine: each has systemd, OpenSSH, a real package
+tool (apt, dnf or zypper), PHP-FPM behind nginx, cron, a database and an installed Nextcloud, all in
+namespaces of their own. The machine's network and mounts are not touched; "down" removes everything.
 
 A first hour, as root:
 

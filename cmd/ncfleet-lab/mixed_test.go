@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ncfleet/ncfleet/cmd/ncfleet-lab/lab"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
@@ -33,9 +34,6 @@ var (
 	}
 )
 
-// locked is for how long another process holds the packages of a host.
-const locked = 12 * time.Second
-
 // TestMixedFleet updates hosts with apt, dnf and zypper by one rollout. On the
 // first host of each kind, another process holds the packages' lock when its
 // turn comes, and it reboots; on the second one a package cannot be installed.
@@ -46,7 +44,6 @@ func TestMixedFleet(t *testing.T) {
 	hosts := s.hosts()
 	well, ill := hosts[:len(hosts)/2], hosts[len(hosts)/2:]
 	s.host = hosts[0]
-	s.write("fleet.hcl", s.mixedInventory(hosts))
 	boots := map[string]string{}
 	for _, h := range well {
 		boots[h.Name] = h.exec("cat", "/proc/sys/kernel/random/boot_id")
@@ -54,16 +51,11 @@ func TestMixedFleet(t *testing.T) {
 	for _, h := range ill {
 		s.verb("offer", h.Name, "--broken")
 	}
-	s.namesHolders(well)
-	s.plansHeld(hosts)
+	s.plans(well, ill)
 
+	s.write("fleet.hcl", s.mixedInventory(hosts, "5m"))
 	a := s.ncfleet("apply", "--rollout", "monthly", "--yes")
-	for _, h := range well {
-		s.wait(3*time.Minute, h.Name+" to be closed", func() bool { return s.step(h, "close", rollout.EventStepBegun).Seq > 0 })
-		if err := h.LockPackages(t.Context(), int(locked/time.Second)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.waitsForLocks(s.lockInTime(well))
 	_, out := a.ends(6*time.Minute, 0)
 	for _, h := range well {
 		s.updated(h, boots[h.Name])
@@ -75,8 +67,11 @@ func TestMixedFleet(t *testing.T) {
 	fmt.Printf("lab: the mixed fleet of %d hosts took %.0f s\n%s", len(hosts), time.Since(begun).Seconds(), s.verb("status"))
 }
 
-func (s *scene) mixedInventory(hosts []*host) string {
-	var list strings.Builder
+func (s *scene) mixedInventory(hosts []*host, lockWait string) string {
+	var list, drivers strings.Builder
+	for _, d := range lab.Distros {
+		fmt.Fprintf(&drivers, "driver \"packages\" %q {\n  lock_wait = %q\n}\n", mixedKinds[d].manager, lockWait)
+	}
 	for _, h := range hosts {
 		fmt.Fprintf(&list, "    %s = %q\n", h.Name, h.Address)
 	}
@@ -89,7 +84,7 @@ func (s *scene) mixedInventory(hosts []*host) string {
 driver "snapshot" "archive" {
   directory = "/srv/ncfleet"
 }
-locals {
+%slocals {
   hosts = {
 %s  }
 }
@@ -112,59 +107,100 @@ rollout "monthly" {
   max_unavailable = %d
   failures { budget = %d }
 }
-`, s.lab.KeyFile(), s.lab.KnownHosts(), list.String(), len(hosts), len(hosts)/2)
+`, s.lab.KeyFile(), s.lab.KnownHosts(), drivers.String(), list.String(), len(hosts), len(hosts)/2)
 }
 
-// namesHolders locks the packages of each kind of host: the plan does not wait,
-// it blocks the host and names the holder.
-func (s *scene) namesHolders(hosts []*host) {
+// plans reads a plan while the packages of some hosts are locked. It blocks
+// these and names the process, and of the others says what stays, and why.
+func (s *scene) plans(blocked, free []*host) {
 	s.Helper()
-	for _, h := range hosts {
-		if err := h.LockPackages(s.Context(), 300); err != nil {
+	s.write("fleet.hcl", s.mixedInventory(slices.Concat(blocked, free), "3s"))
+	for _, h := range blocked {
+		if err := h.LockPackages(s.Context(), 600); err != nil {
 			s.Fatal(err)
 		}
 	}
-	_, out := s.ncfleet("plan", "monthly", "--output", "json").ends(2*time.Minute, 0, 1, 2)
-	var plan struct {
-		Blocked []struct {
-			Target   string
-			Problems []struct{ Summary, Detail string }
-		}
-	}
-	if err := json.Unmarshal([]byte(out), &plan); err != nil {
-		s.Fatalf("cannot read the plan: %v\n%s", err, out)
-	}
-	said := map[string]string{}
-	for _, b := range plan.Blocked {
-		for _, p := range b.Problems {
-			said[b.Target] += p.Summary + ": " + p.Detail
-		}
-	}
-	for _, h := range hosts {
+	_, out := s.ncfleet("plan", "monthly").ends(4*time.Minute, 1)
+	parts := byHost(out)
+	for _, h := range blocked {
 		pid := h.exec("cat", "/run/lab-lock")
-		if !regexp.MustCompile(`locked.*\b` + pid + `\b`).MatchString(said[h.Name]) {
-			s.Errorf("%s is locked by process %s, and the plan says %q", h.Name, pid, said[h.Name])
+		if said := parts[h.Name]; !strings.Contains(said, "the package manager is locked") || !regexp.MustCompile(`\b`+pid+`\b`).MatchString(said) {
+			s.Errorf("%s (%s) is locked by process %s, and the plan says: %s", h.Name, h.Distro, pid, said)
 		}
-		fmt.Printf("lab: %s (%s) planned while locked: %s\n", h.Name, h.Distro, said[h.Name])
 		h.exec("systemctl", "stop", "lab-lock")
-		h.exec("rm", "-f", "/run/lab-lock")
+	}
+	for _, h := range free {
+		for _, want := range []string{
+			"mysql moves from 5.6 to 5.7: an upgrade, done only when the rollout names mysql: mysql-community-server 5.6.51-1 → 5.7.44-1",
+			"held kept back: ", ": lab-kept 1.0", ": lab-held 1.0", "lab-sec 1.0", "(1 for security)", mixedKinds[h.Distro].kernel + " ",
+		} {
+			if !strings.Contains(parts[h.Name], want) {
+				s.Errorf("%s (%s): the plan does not say %q: %s", h.Name, h.Distro, want, parts[h.Name])
+			}
+		}
+	}
+	fmt.Printf("lab: the plan of the mixed fleet, half of it locked:\n%s\n", out)
+}
+
+// lockInTime locks the packages of each host once they were fetched, long before
+// they are installed. It returns the hosts on which it was not too late.
+func (s *scene) lockInTime(hosts []*host) (inTime []*host) {
+	s.Helper()
+	done := map[string]bool{}
+	s.wait(4*time.Minute, "fetched packages on all hosts", func() bool {
+		for _, h := range hosts {
+			if done[h.Name] || s.step(h, "fetch", rollout.EventStepDone).Seq == 0 {
+				continue
+			}
+			if err := h.LockPackages(s.Context(), 600); err != nil {
+				s.Fatal(err)
+			}
+			done[h.Name] = true
+			if s.step(h, "packages", rollout.EventStepBegun).Seq == 0 {
+				inTime = append(inTime, h)
+				continue
+			}
+			fmt.Printf("lab: %s (%s) was too fast to be locked\n", h.Name, h.Distro)
+			h.exec("systemctl", "stop", "lab-lock")
+		}
+		return len(done) == len(hosts)
+	})
+	return inTime
+}
+
+// waitsForLocks lets the step packages of each host meet the lock, and gives the
+// lock back once it was seen to wait.
+func (s *scene) waitsForLocks(hosts []*host) {
+	s.Helper()
+	for _, h := range hosts {
+		s.wait(4*time.Minute, "the packages of "+h.Name, func() bool { return s.step(h, "packages", rollout.EventStepBegun).Seq > 0 })
+	}
+	time.Sleep(5 * time.Second) // what did not wait would be on its way now
+	for _, h := range hosts {
+		if got := h.exec(mixedKinds[h.Distro].installed...); strings.Contains(got, "lab-plain 1.1") {
+			s.Errorf("%s (%s) did not wait for the lock:\n%s", h.Name, h.Distro, got)
+		}
+		fmt.Printf("lab: %s (%s) waits for the lock: %s\n", h.Name, h.Distro,
+			h.exec("sh", "-c", `grep -rhsw "$(cat /run/lab-lock)" /var/lib/ncfleet | tail -n 2; true`))
+		h.exec("systemctl", "stop", "lab-lock")
 	}
 }
 
-// plansHeld reads the plan as people do: what stays on each kind of host, and why.
-func (s *scene) plansHeld(hosts []*host) {
-	s.Helper()
-	_, out := s.ncfleet("plan", "monthly").ends(2*time.Minute, 2)
-	flat := strings.Join(strings.Fields(out), " ")
-	for _, want := range []string{
-		"mysql moves from 5.6 to 5.7: an upgrade, done only when the rollout names mysql",
-		"lab-kept", "lab-held",
-	} {
-		if !strings.Contains(flat, want) {
-			s.Errorf("the plan does not say %q:\n%s", want, out)
+// byHost cuts a plan into what it says of each host, on one line each.
+func byHost(plan string) map[string]string {
+	parts, name := map[string]string{}, ""
+	for line := range strings.Lines(plan) {
+		words := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "  lab-") && len(words) == 1:
+			name = words[0]
+		case len(words) > 0 && !strings.HasPrefix(line, " "):
+			name = "" // the next section
+		case name != "":
+			parts[name] += strings.Join(words, " ") + " "
 		}
 	}
-	fmt.Printf("lab: the plan of the mixed fleet:\n%s\n", out)
+	return parts
 }
 
 // step is the event of a kind about a step on a host; its zero value is none.
@@ -201,8 +237,8 @@ func (s *scene) updated(h *host, boot string) {
 		s.Errorf("%s (%s): the step reboot has not succeeded", h.Name, h.Distro)
 	}
 	s.open28(h)
-	fmt.Printf("lab: %s (%s) updated: packages %.1f s with the lock held for %s (%v), reboot %.1f s, boot id %s → %s\n",
-		h.Name, h.Distro, packages.Seconds, locked, packages.Evidence, reboot.Seconds, boot, now)
+	fmt.Printf("lab: %s (%s) updated: packages %.1f s after a lock (%v), reboot %.1f s, boot id %s → %s\n",
+		h.Name, h.Distro, packages.Seconds, packages.Evidence, reboot.Seconds, boot, now)
 }
 
 // takenBack fails unless the step says which package failed, and the site is

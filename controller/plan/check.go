@@ -149,20 +149,27 @@ func (l *look) checkPackages() {
 	if len(l.sel.Changes) == 0 {
 		return
 	}
-	p := l.facts.Packages
-	if len(p.Broken) > 0 {
+	if p := l.facts.Packages; len(p.Broken) > 0 {
 		l.block(problem("packages_broken", "packages are half installed", strings.Join(sorted(p.Broken), ", "), repairLine(l.facts.PackageManager)))
+	}
+	l.checkReadable()
+	if _, ok := l.in.CompiledPackages[l.host.Name]; !ok {
+		l.block(problem("packages_not_compiled", "no command lines for the packages",
+			fmt.Sprintf("the package driver %q gave none for %d selected changes", PackagesDriver(l.host, l.facts), len(l.sel.Changes)), "run ncfleet plan again"))
+	}
+}
+
+// checkReadable looks whether what is pending could be told at all.
+func (l *look) checkReadable() {
+	p := l.facts.Packages
+	if p.Lock != "" {
+		// What else went wrong may follow from it.
+		l.block(problem("process_running", "the package manager is locked", p.Lock, "wait until it has ended, then plan again"))
+		return
 	}
 	for _, why := range sorted(p.Problems) {
 		l.block(problem("packages_problem", "the package repositories do not answer properly", why,
 			"correct the repository on the host, then plan again"))
-	}
-	if p.Lock != "" {
-		l.block(problem("process_running", "the package manager is locked", p.Lock, "wait until it has ended, then plan again"))
-	}
-	if _, ok := l.in.CompiledPackages[l.host.Name]; !ok {
-		l.block(problem("packages_not_compiled", "no command lines for the packages",
-			fmt.Sprintf("the package driver %q gave none for %d selected changes", PackagesDriver(l.host, l.facts), len(l.sel.Changes)), "run ncfleet plan again"))
 	}
 }
 

@@ -128,6 +128,9 @@ func (l *look) takePackages() {
 	}
 	l.sel, l.held = l.packed, pendingPackages(system, *l.facts.Packages)
 	l.checkRelease()
+	if len(l.sel.Changes) == 0 {
+		l.checkReadable() // that nothing is seen to wait may not be true
+	}
 	l.reboot = system.Reboot == "if_required" && (len(l.sel.Changes) > 0 || l.facts.Packages.RebootRequired)
 }
 

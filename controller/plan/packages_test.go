@@ -107,3 +107,20 @@ func TestSelectionLeavesTheLockToTheDriver(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestUnreadPackagesAreNotIdle: where the package index could not be read, that
+// nothing is seen to wait does not mean that there is nothing to do.
+func TestUnreadPackagesAreNotIdle(t *testing.T) {
+	for want, facts := range map[string]driver.PackageFacts{
+		"the package manager is locked":                   {Lock: "zypper (process 7)"},
+		"the package repositories do not answer properly": {Problems: []string{"the package index cannot be renewed"}},
+	} {
+		p := withPackages(t, inventory.System{Level: "update"}, facts)
+		if len(p.Idle) != 0 || len(p.Blocked) != 1 || p.Blocked[0].Problems[0].Summary != want {
+			t.Errorf("%s: idle %q, blocked %+v", want, p.Idle, p.Blocked)
+		}
+	}
+	if p := withPackages(t, inventory.System{Level: "none"}, driver.PackageFacts{Lock: "zypper (process 7)"}); len(p.Blocked) != 0 {
+		t.Errorf("a rollout that leaves packages alone: %+v", p.Blocked)
+	}
+}

@@ -1,6 +1,7 @@
 // Package lab keeps a fleet of realistic hosts on one Linux machine: each is a
 // systemd-nspawn container with systemd as PID 1, a data disk, an address and an
-// OpenSSH server of its own, real apt, PHP-FPM, nginx, cron, a database and an
+// OpenSSH server of its own, a real package tool (apt; dnf or zypper in a layer
+// over the Debian that all share), PHP-FPM, nginx, cron, a database and an
 // installed Nextcloud.
 //
 // All of it lives in one mount and one network namespace, kept by one process,

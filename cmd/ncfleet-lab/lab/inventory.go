@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,12 +15,17 @@ func (l *Lab) WriteInventory() error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, inventoryHead, l.KeyFile(), l.KnownHosts())
+	if slices.ContainsFunc(st.Hosts, func(h hostState) bool { return h.Disk == "btrfs" }) {
+		b.WriteString(inventoryBtrfs)
+	}
+	b.WriteString("locals {\n  hosts = {\n")
 	for i, h := range st.Hosts {
 		ring := "production"
 		if i == 0 {
 			ring = "canary"
 		}
-		fmt.Fprintf(&b, "    %s = { address = %q, ring = %q, db = %q, packages = %q }\n", h.Name, h.Address, ring, h.DB, packageTools[h.Distro])
+		fmt.Fprintf(&b, "    %s = { address = %q, ring = %q, db = %q, packages = %q, snapshot = %q }\n",
+			h.Name, h.Address, ring, h.DB, packageTools[h.Distro], snapshotDriver(h))
 	}
 	b.WriteString(inventoryHosts)
 	b.WriteString(st.rollout())
@@ -44,9 +50,23 @@ driver "snapshot" "archive" {
   keep      = 2
 }
 
-locals {
-  hosts = {
 `
+
+const inventoryBtrfs = `# Of a disk that is btrfs, the trees are kept in snapshots of their subvolumes.
+driver "snapshot" "btrfs" {
+  directory = "/srv/ncfleet"
+  keep      = 2
+}
+
+`
+
+// snapshotDriver is the best that the host's disk allows.
+func snapshotDriver(h hostState) string {
+	if h.Disk == "btrfs" {
+		return "btrfs"
+	}
+	return "archive"
+}
 
 const inventoryHosts = `  }
 }
@@ -57,7 +77,7 @@ host "lab" {
   address  = each.value.address
   labels   = { ring = each.value.ring, db = each.value.db }
   packages = each.value.packages
-  snapshot = "archive"
+  snapshot = each.value.snapshot
 
   nextcloud "main" {
     path = "/srv/nextcloud/html"

@@ -102,7 +102,7 @@ func TestInventoryLoads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			st := &state{Goal: "29", Official: official, Hosts: deal(UpOptions{Hosts: hosts, Distros: Distros, DBs: Databases, Disks: Disks[:1]})}
+			st := &state{Goal: "29", Official: official, Hosts: deal(UpOptions{Hosts: hosts, Distros: Distros, DBs: Databases, Disks: Disks})}
 			if err := os.MkdirAll(l.run(""), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -112,12 +112,17 @@ func TestInventoryLoads(t *testing.T) {
 			if err := l.WriteInventory(); err != nil {
 				t.Fatal(err)
 			}
-			fleet, diags := inventory.Load([]string{l.Inventory()}, inventory.Options{KnownDrivers: map[string][]string{"packages": {"apt", "dnf", "zypper"}, "snapshot": {"archive"}}})
+			fleet, diags := inventory.Load([]string{l.Inventory()}, inventory.Options{KnownDrivers: map[string][]string{"packages": {"apt", "dnf", "zypper"}, "snapshot": {"archive", "btrfs"}}})
 			if diags.HasErrors() {
 				t.Fatalf("%d hosts: %v", hosts, diags)
 			}
 			if len(fleet.Hosts) != hosts || len(fleet.Rollouts) != 1 {
 				t.Errorf("%d hosts: %d hosts, %d rollouts", hosts, len(fleet.Hosts), len(fleet.Rollouts))
+			}
+			for i, h := range fleet.Hosts {
+				if want := packageTools[st.Hosts[i].Distro]; h.Packages != want || h.Snapshot != snapshotDriver(st.Hosts[i]) {
+					t.Errorf("%s (%s, %s) has the drivers %s and %s", h.Name, st.Hosts[i].Distro, st.Hosts[i].Disk, h.Packages, h.Snapshot)
+				}
 			}
 			if waves := len(fleet.Rollouts[0].Waves); waves != min(3, (hosts+2)/2) {
 				t.Errorf("%d hosts: %d waves", hosts, waves)
@@ -203,5 +208,25 @@ func TestStateSurvivesAsWritten(t *testing.T) {
 	var back power
 	if err := json.Unmarshal(data, &back); err != nil || back != p {
 		t.Errorf("%+v became %+v: %v", p, back, err)
+	}
+}
+
+// TestLayers: a host of another distribution lies on a layer over the shared
+// root, and is offered its own repository; a host of Debian has neither.
+func TestLayers(t *testing.T) {
+	st := &state{Root: "/c/root", Packages: "/c/root.apt", Layers: map[string]string{"rocky-like": "/c/rocky"}}
+	for distro, want := range map[string][2]string{
+		"debian":     {"/c/root", "/c/root.apt"},
+		"rocky-like": {"/c/rocky:/c/root", "/c/rocky.rpm"},
+	} {
+		h := hostState{Distro: distro}
+		if lower, repo := st.lower(h), st.repository(h); lower != want[0] || repo != want[1] {
+			t.Errorf("%s: on %s, from %s", distro, lower, repo)
+		}
+	}
+	for _, d := range Distros {
+		if _, ok := lockers[d]; packageTools[d] == "" || !ok {
+			t.Errorf("%s has no package tool, or nothing that locks it", d)
+		}
 	}
 }

@@ -1,13 +1,27 @@
 # reboot: restarts the host a moment after this run ended, so that its outcome
 # is on disk. With "--checks required" only when the packages ask for it.
+
+# wanted tells whether the system asks for a reboot, in its family's way. A dnf
+# that lacks the command fails as one that asks does: its words count.
+wanted() {
+	for flag in reboot-required reboot-needed; do
+		[ ! -e "$SYSROOT/run/$flag" ] && [ ! -e "$SYSROOT/var/run/$flag" ] || return 0
+	done
+	if command -v needs-restarting >/dev/null 2>&1; then
+		! needs-restarting -r >/dev/null 2>&1
+		return
+	fi
+	command -v dnf >/dev/null 2>&1 || return
+	case $(LC_ALL=C dnf -q needs-restarting -r 2>/dev/null) in
+	*"Reboot is required"*) return 0 ;;
+	esac
+	return 1
+}
+
 main() {
 	parse "$@"
 	if [ "$CHECKS" = required ]; then
-		if [ -e "$SYSROOT/run/reboot-required" ] || [ -e "$SYSROOT/var/run/reboot-required" ]; then
-			:
-		elif command -v needs-restarting >/dev/null 2>&1 && ! needs-restarting -r >/dev/null 2>&1; then
-			:
-		else
+		if ! wanted; then
 			say "reboot not-required"
 			return 0
 		fi
