@@ -319,26 +319,6 @@ func TestHostBlockedBlocksItsInstances(t *testing.T) {
 	}
 }
 
-// TestWholeMachineWithSeveralInstances: what puts back whole machines or
-// volumes may serve a host with one instance only.
-func TestWholeMachineWithSeveralInstances(t *testing.T) {
-	in := fixture(2)
-	several(&in, "cloud-01", "a", "b")
-	for name, c := range in.Coverage {
-		c.Whole = true
-		in.Coverage[name] = c
-	}
-	p := mustPlan(t, in)
-	for _, b := range p.Blocked {
-		if b.Target == "cloud-02" || b.Problems[0].Code != "snapshot_too_wide" && b.Problems[0].Code != "host_blocked" {
-			t.Errorf("%s is blocked by %+v", b.Target, b.Problems)
-		}
-	}
-	if len(p.Blocked) != 3 || len(p.Waves) != 1 {
-		t.Errorf("blocked %+v, %d waves", p.Blocked, len(p.Waves))
-	}
-}
-
 func TestAllTroublesAreToldAtOnce(t *testing.T) {
 	in := fixture(1)
 	in.Rollout.Core.To, in.Rollout.Core.Transfer = "30", "fetch"

@@ -130,11 +130,6 @@ func (l *look) checkCoverage(packages bool) {
 			"see whether the driver starts: ncfleet driver list; then plan again"))
 		return
 	}
-	if others := len(l.facts.Instances) - 1; c.Whole && others > 0 {
-		l.block(problem("snapshot_too_wide", "a rollback would take other instances back too",
-			fmt.Sprintf("snapshot driver %q puts back whole machines or volumes, and host %s carries %d instances", SnapshotDriver(l.host), l.host.Name, others+1),
-			`use a driver that puts back one instance, such as snapshot = "archive", on hosts with several`))
-	}
 	for _, p := range subject.Places {
 		if captures(c, p) {
 			continue

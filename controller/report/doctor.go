@@ -23,7 +23,7 @@ var harms = map[string]int{
 	// Users are out, or an upgrade hangs in the middle.
 	"upgrade_pending": 0, "maintenance_on": 0, "leftovers": 0, "database_unreachable": 0, "status_problem": 0,
 	// There would be no way back.
-	"snapshot_hole": 1, "snapshot_too_wide": 1, "coverage_unknown": 1, "dump_tool_missing": 1,
+	"snapshot_hole": 1, "machine_shared": 1, "coverage_unknown": 1, "dump_tool_missing": 1,
 	// Nothing can be done on the host at all.
 	"unreachable": 2, "not_surveyed": 2, "packages_broken": 2, "mount_read_only": 2, "disk_full": 2, "inodes_full": 2,
 }

@@ -60,12 +60,9 @@ type Coverage struct {
 	// Consistent is true when all captured places show one moment in time
 	// (always so for a closed instance).
 	Consistent bool
-	// Whole is true when Restore puts back the whole machine or whole volumes,
-	// and so whatever else lies on them: other instances, other software.
-	Whole     bool
-	BytesFree int64 // room where the snapshot would be kept; -1 unknown
-	BytesNeed int64 // estimate; -1 unknown
-	Note      string
+	BytesFree  int64 // room where the snapshot would be kept; -1 unknown
+	BytesNeed  int64 // estimate; -1 unknown
+	Note       string
 }
 
 // Hole is a place that a snapshot leaves out.

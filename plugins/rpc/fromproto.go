@@ -110,7 +110,7 @@ func coverageFromProto(c *pb.CoverResponse) driver.Coverage {
 		Missing: each(c.GetMissing(), func(h *pb.Hole) driver.Hole {
 			return driver.Hole{Place: placeFromProto(h.GetPlace()), Reason: h.GetReason()}
 		}),
-		Consistent: c.GetConsistent(), Whole: c.GetWhole(), BytesFree: c.GetBytesFree(), BytesNeed: c.GetBytesNeed(), Note: c.GetNote(),
+		Consistent: c.GetConsistent(), BytesFree: c.GetBytesFree(), BytesNeed: c.GetBytesNeed(), Note: c.GetNote(),
 	}
 }
 

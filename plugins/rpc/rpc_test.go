@@ -50,7 +50,7 @@ func (m *mirror) Cover(_ context.Context, s driver.Subject, _ driver.Runner) (dr
 	}
 	return driver.Coverage{
 		Captured: s.Places, Missing: []driver.Hole{{Place: s.Places[0], Reason: "why"}},
-		Consistent: true, Whole: true, BytesFree: -1, BytesNeed: 1 << 40, Note: note,
+		Consistent: true, BytesFree: -1, BytesNeed: 1 << 40, Note: note,
 	}, nil
 }
 
@@ -118,7 +118,7 @@ func TestEverythingCrossesTheWire(t *testing.T) {
 		WebUser: "www-data", PHP: "/usr/bin/php", DatabaseKind: "pgsql", StateDir: "/var/lib/x"}
 	c, err = s.Cover(ctx, subject, nil)
 	check("Cover", c, driver.Coverage{Captured: places, Missing: []driver.Hole{{Place: places[0], Reason: "why"}},
-		Consistent: true, Whole: true, BytesFree: -1, BytesNeed: 1 << 40, Note: strings.ToValidUTF8(fmt.Sprintf("%#v", subject), "\uFFFD")}, err)
+		Consistent: true, BytesFree: -1, BytesNeed: 1 << 40, Note: strings.ToValidUTF8(fmt.Sprintf("%#v", subject), "\uFFFD")}, err)
 	l, err := s.List(ctx, subject, nil)
 	check("List", l, []driver.Snapshot{{Handle: handle, Created: 1, Bytes: 2, Orphan: true}}, err)
 	v, err := s.Verify(ctx, handle, nil)

@@ -129,7 +129,7 @@ func coverageToProto(c driver.Coverage) *pb.CoverResponse {
 		Missing: each(c.Missing, func(h driver.Hole) *pb.Hole {
 			return &pb.Hole{Place: placeToProto(h.Place), Reason: text(h.Reason)}
 		}),
-		Consistent: c.Consistent, Whole: c.Whole, BytesFree: c.BytesFree, BytesNeed: c.BytesNeed, Note: text(c.Note),
+		Consistent: c.Consistent, BytesFree: c.BytesFree, BytesNeed: c.BytesNeed, Note: text(c.Note),
 	}
 }
 

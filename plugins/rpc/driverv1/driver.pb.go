@@ -1762,7 +1762,6 @@ type CoverResponse struct {
 	BytesFree     int64                  `protobuf:"varint,4,opt,name=bytes_free,json=bytesFree,proto3" json:"bytes_free,omitempty"`
 	BytesNeed     int64                  `protobuf:"varint,5,opt,name=bytes_need,json=bytesNeed,proto3" json:"bytes_need,omitempty"`
 	Note          string                 `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
-	Whole         bool                   `protobuf:"varint,7,opt,name=whole,proto3" json:"whole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1837,13 +1836,6 @@ func (x *CoverResponse) GetNote() string {
 		return x.Note
 	}
 	return ""
-}
-
-func (x *CoverResponse) GetWhole() bool {
-	if x != nil {
-		return x.Whole
-	}
-	return false
 }
 
 type PrepareRequest struct {
@@ -2905,7 +2897,7 @@ const file_driver_proto_rawDesc = "" +
 	"\x06orphan\x18\x04 \x01(\bR\x06orphan\"X\n" +
 	"\fCoverRequest\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\x124\n" +
-	"\asubject\x18\x02 \x01(\v2\x1a.ncfleet.driver.v1.SubjectR\asubject\"\x80\x02\n" +
+	"\asubject\x18\x02 \x01(\v2\x1a.ncfleet.driver.v1.SubjectR\asubject\"\xea\x01\n" +
 	"\rCoverResponse\x124\n" +
 	"\bcaptured\x18\x01 \x03(\v2\x18.ncfleet.driver.v1.PlaceR\bcaptured\x121\n" +
 	"\amissing\x18\x02 \x03(\v2\x17.ncfleet.driver.v1.HoleR\amissing\x12\x1e\n" +
@@ -2916,8 +2908,7 @@ const file_driver_proto_rawDesc = "" +
 	"bytes_free\x18\x04 \x01(\x03R\tbytesFree\x12\x1d\n" +
 	"\n" +
 	"bytes_need\x18\x05 \x01(\x03R\tbytesNeed\x12\x12\n" +
-	"\x04note\x18\x06 \x01(\tR\x04note\x12\x14\n" +
-	"\x05whole\x18\a \x01(\bR\x05whole\"b\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\"b\n" +
 	"\x0ePrepareRequest\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\x12<\n" +
 	"\arequest\x18\x02 \x01(\v2\".ncfleet.driver.v1.SnapshotRequestR\arequest\"\x11\n" +
