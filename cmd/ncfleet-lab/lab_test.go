@@ -22,7 +22,7 @@ import (
 // fleetSize is how many hosts the tests share: four of each database. The first
 // jobHosts are for the main job, the others for scenes.
 const (
-	fleetSize = 12
+	fleetSize = 7
 	jobHosts  = 6
 )
 

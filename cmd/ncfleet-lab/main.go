@@ -106,6 +106,7 @@ A first hour, as root:
 	root.AddCommand(
 		buildCommand(a), upCommand(a), downCommand(a), statusCommand(a), inventoryCommand(a), execCommand(a), runCommand(a),
 		cutCommand(a), healCommand(a), refuseCommand(a), slowCommand(a), rebootCommand(a), resetCommand(a), freezeCommand(a), thawCommand(a),
+		imageCommand(a), restoreImageCommand(a),
 		fillCommand(a), drainCommand(a), lockPackagesCommand(a), offerCommand(a), ledger.Command(), serveCommand(a),
 	)
 	for _, c := range root.Commands() {

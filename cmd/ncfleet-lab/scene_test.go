@@ -39,7 +39,8 @@ var stage = struct {
 type scene struct {
 	*fleet
 	host *host
-	dir  string // inventory and journal
+	dir  string   // inventory and journal
+	env  []string // more of the programs' environment
 	// last is the controller that was started last.
 	ledger, last *process
 }
@@ -53,6 +54,8 @@ type play struct {
 	more    string // further lines of the rollout
 	// snapshot is the driver that takes snapshots; "" is archive.
 	snapshot string
+	// driver are the lines of its block; "" is those of archive.
+	driver string
 }
 
 // newScene waits for a host, makes it anew and opens the ledger.
@@ -121,14 +124,16 @@ func (s *scene) inventory(p play) string {
 	if snapshot == "" {
 		snapshot = "archive"
 	}
+	if p.driver == "" {
+		p.driver = "  directory = \"/srv/ncfleet\"\n  keep      = 2"
+	}
 	return fmt.Sprintf(`ssh {
   user        = "ops"
   keys        = [%q]
   known_hosts = [%q]
 }
 driver "snapshot" %q {
-  directory = "/srv/ncfleet"
-  keep      = 2
+%s
 }
 host %q {
   address  = %q
@@ -149,7 +154,7 @@ rollout "fault" {
   }
 %s
 }
-`, s.lab.KeyFile(), s.lab.KnownHosts(), snapshot, s.host.Name, s.host.Address, snapshot, s.host.URL(), system, p.core, p.more)
+`, s.lab.KeyFile(), s.lab.KnownHosts(), snapshot, p.driver, s.host.Name, s.host.Address, snapshot, s.host.URL(), system, p.core, p.more)
 }
 
 func (s *scene) write(name, text string) {
@@ -199,6 +204,7 @@ func (s *scene) start(argv ...string) *process {
 	}
 	p := &process{s: s, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	cmd.Env = append(os.Environ(), s.env...)
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
 	}

@@ -103,6 +103,10 @@ type Unit struct {
 	// serial number. A host that mounts it by a name below /dev/disk/by-id would
 	// not come up again; the core makes that a hole.
 	Replaced bool
+	// Mounts are where the provider itself mounts the unit in the host, as it does
+	// for a container. What the kernel shows there is on the unit, even layers,
+	// whose disks the host cannot tell.
+	Mounts []string
 	// Left is why no snapshot holds the unit; "" for one that is captured.
 	Left string
 }

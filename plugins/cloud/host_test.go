@@ -141,6 +141,16 @@ func TestLocateOtherProblems(t *testing.T) {
 			t.Errorf("hole %d is %q, want %q", i, got.holes[i].Reason, w)
 		}
 	}
+	// A container's layers are on the unit that the provider mounts there.
+	container := Machine{Name: "m", Units: []Unit{{ID: "b", Boot: true, Whole: true, Mounts: []string{"/"}}}}
+	if got := newLook(f, container, driver.Subject{}).all(); len(got.captured) != 1 || got.captured[0].Part != driver.PartSystem {
+		t.Errorf("of a container whose root the provider mounts, captured is %+v, missing %+v", got.captured, got.holes)
+	}
+	container.Units[0].Left = "it is a scratch disk"
+	part := driver.Subject{Places: []driver.Place{place(driver.PartSystem, "/")}}
+	if got := newLook(f, container, part).all(); len(got.holes) != 1 || got.holes[0].Reason != "lies on b (mounted at /): it is a scratch disk" {
+		t.Errorf("of a unit that is left out: %+v", got)
+	}
 	for _, cut := range []string{"", "end", "disk\tx\nmount\tself\tx\nserver\t\n", mountsOfSystem[:len(mountsOfSystem)-5]} {
 		if f, whole := readHost(cut); whole != (cut == "end") {
 			t.Errorf("%q is whole: %v %+v", cut, whole, f)

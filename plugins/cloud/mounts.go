@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,15 @@ func setOf(words string) map[string]bool {
 // mounted returns the units that hold a mount, or why none does, as the end of
 // a sentence.
 func (l *look) mounted(m mount) ([]Unit, string) {
+	for _, u := range l.machine.Units {
+		switch {
+		case !slices.Contains(u.Mounts, m.point):
+		case u.Left != "":
+			return nil, fmt.Sprintf("lies on %s (mounted at %s): %s", u.ID, m.point, u.Left)
+		default:
+			return []Unit{u}, ""
+		}
+	}
 	switch {
 	case network[m.kind], strings.HasPrefix(m.kind, "fuse.") && !layers[m.kind]:
 		return nil, fmt.Sprintf("lies on a network or user-space file system (%s from %s at %s)", m.kind, m.source, m.point)

@@ -124,6 +124,8 @@ func (l *Lab) supply(ctx context.Context, h hostState) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		l.renew(ctx, h)
+		// Who asked for power meanwhile gets it now, not at the next power off.
+		_ = os.Remove(l.hostFile(h.Name, "cycle"))
 	}
 }
 

@@ -110,9 +110,7 @@ func (l *Lab) disks(ctx context.Context, st *state, h hostState) error {
 			return err
 		}
 	}
-	root := l.hostFile(h.Name, "root")
-	_, err := tool(ctx, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+st.lower(h)+
-		",upperdir="+l.hostFile(h.Name, "upper")+",workdir="+l.hostFile(h.Name, "work"), root)
+	root, err := l.mountRoot(ctx, st, h)
 	if err != nil {
 		return err
 	}
@@ -120,6 +118,14 @@ func (l *Lab) disks(ctx context.Context, st *state, h hostState) error {
 		return err
 	}
 	return l.dataDisk(ctx, st, h)
+}
+
+// mountRoot mounts the host's file system: its own layer over what all share.
+func (l *Lab) mountRoot(ctx context.Context, st *state, h hostState) (string, error) {
+	root := l.hostFile(h.Name, "root")
+	_, err := tool(ctx, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+st.lower(h)+
+		",upperdir="+l.hostFile(h.Name, "upper")+",workdir="+l.hostFile(h.Name, "work"), root)
+	return root, err
 }
 
 // settle writes what is a host's own into its file system.

@@ -8,8 +8,8 @@ import (
 )
 
 // Reset makes the host anew, as up made it: its file system and its data disk
-// are copies of the template again, its faults are undone, its boots go on. It
-// waits until the host works.
+// are copies of the template again, its faults are undone and its images gone,
+// its boots go on. It waits until the host works.
 func (h *Host) Reset(ctx context.Context) error {
 	if err := h.setFrozen(ctx, false); err != nil {
 		return err
@@ -43,8 +43,10 @@ func (h *Host) Reset(ctx context.Context) error {
 	return h.await(ctx)
 }
 
-// renew gives a host that is off new disks, when Reset asked for it.
+// renew gives a host that is off other disks, when Reset or RestoreImage asked
+// for it.
 func (l *Lab) renew(ctx context.Context, h hostState) {
+	l.answerRestore(ctx, h)
 	if os.Remove(l.hostFile(h.Name, "reset")) != nil {
 		return
 	}
@@ -60,15 +62,31 @@ func (l *Lab) newDisks(ctx context.Context, h hostState) error {
 	if err != nil {
 		return err
 	}
+	if err := l.dropDisks(ctx, h); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(l.hostFile(h.Name, "images")); err != nil {
+		return err
+	}
+	return l.disks(ctx, st, h)
+}
+
+// dropDisks removes the disks of a host that is off. One that is missing, or not
+// mounted, was dropped before.
+func (l *Lab) dropDisks(ctx context.Context, h hostState) error {
 	for _, d := range []string{"srv", "root"} {
-		if _, err := tool(ctx, "umount", l.hostFile(h.Name, d)); err != nil {
+		dir := l.hostFile(h.Name, d)
+		if _, err := tool(ctx, "mountpoint", "-q", dir); err != nil {
+			continue
+		}
+		if _, err := tool(ctx, "umount", dir); err != nil {
 			return err
 		}
 	}
-	for _, d := range []string{"upper", "work", "srv.img", "srv.img.btrfs"} {
+	for _, d := range append([]string{"upper", "work"}, diskFiles...) {
 		if err := os.RemoveAll(l.hostFile(h.Name, d)); err != nil {
 			return err
 		}
 	}
-	return l.disks(ctx, st, h)
+	return nil
 }
