@@ -14,10 +14,10 @@ import (
 // machineScene is a scene whose snapshots are of the whole machine, by a driver
 // that is built, put on the driver path and accepted as any third party's is.
 // Its upgrade breaks after packages and a reboot.
-func machineScene(t *testing.T) *scene {
+func machineScene(t *testing.T, core string) *scene {
 	t.Parallel()
 	f := realFleet(t)
-	s := (&scene{fleet: f, dir: t.TempDir()}).open(play{system: true, seconds: 2, snapshot: "labcloud", more: "  failures { budget = 1 }",
+	s := (&scene{fleet: f, dir: t.TempDir()}).open(play{system: true, seconds: 2, snapshot: "labcloud", core: core, more: "  failures { budget = 1 }",
 		driver: fmt.Sprintf("  directory = %q\n  poll      = \"200ms\"", f.dir)})
 	path := filepath.Join(s.dir, "drivers")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(path, "ncfleet-driver-labcloud"),
@@ -31,19 +31,32 @@ func machineScene(t *testing.T) *scene {
 	return s
 }
 
-// machineState is what a restore of files alone does not bring back.
-func (s *scene) machineState() string {
-	return s.host.exec("sh", "-c", "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n'; ls -l --time-style=+ /etc/cron.d; crontab -l -u www-data 2>/dev/null; cat /etc/lab/lab-conf.conf")
-}
+// describeMachine prints packages, rival updaters and an operator's file: most of
+// it is what a snapshot of trees and database does not bring back.
+const describeMachine = `dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n'
+ls -l --time-style=+ /etc/cron.d
+crontab -l -u www-data 2>/dev/null
+systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer
+systemctl is-active apt-daily.timer apt-daily-upgrade.timer
+cat /etc/lab/lab-conf.conf`
+
+// leftovers prints what of ncfleet runs on the host, or lies outside its folder.
+const leftovers = `pgrep -a -f '/var/lib/[n]cfleet'
+systemctl list-units --all --plain --no-legend 'ncfleet*'
+find /srv/ncfleet -mindepth 1
+find /etc /run /tmp /srv/nextcloud -name '*ncfleet*' 2>/dev/null
+true`
+
+func (s *scene) machineState() string { return s.host.exec("sh", "-c", describeMachine+"; true") }
 
 // TestWholeMachine: packages are updated, the host reboots, the upgrade breaks,
 // and the machine is taken back whole: the packages are those of before, which a
 // snapshot of files cannot do.
 func TestWholeMachine(t *testing.T) {
-	s := machineScene(t)
+	s := machineScene(t, "")
 	packages := s.machineState()
 	_, plan := s.ncfleet("plan", "fault").ends(2*time.Minute, 2)
-	if strings.Contains(plan, "cannot be taken back") || !strings.Contains(plan, "whole machine") {
+	if strings.Contains(plan, "cannot be taken back") || !strings.Contains(plan, "takes the whole machine") {
 		t.Errorf("the plan does not count on the whole machine:\n%s", plan)
 	}
 	a := s.apply()
@@ -80,9 +93,14 @@ func (s *scene) wholeAgain(out, packages, bootBefore string) {
 	if e := s.step(s.host, "undo-restore", rollout.EventStepDone); e.Evidence["boot"] != boot {
 		s.Errorf("the journal tells of the boot %q, the host's is %s", e.Evidence, boot)
 	}
-	left := s.host.exec("sh", "-c", "find /var/lib/ncfleet -type f 2>/dev/null; systemctl list-units --all --plain --no-legend 'ncfleet*'; find /etc /srv /run -name '*ncfleet*' 2>/dev/null; true")
-	s.tell("of ncfleet on the host: %q", left)
+	// Its own folder with runs, fences and the site's log stays, as after any rollout.
+	if left := s.host.exec("sh", "-c", leftovers); left != "" {
+		s.Errorf("left on the host:\n%s", left)
+	}
 	_, lease := s.ncfleet("lease").ends(time.Minute, 0)
+	if !strings.Contains(lease, "free") {
+		s.Errorf("the lease: %s", lease)
+	}
 	_, list := s.ncfleet("snapshot", "list").ends(time.Minute, 0)
 	if !strings.Contains(list, "labcloud") {
 		s.Errorf("snapshot list does not show it:\n%s", list)
@@ -92,4 +110,63 @@ func (s *scene) wholeAgain(out, packages, bootBefore string) {
 	if err != nil || len(images) != 1 {
 		s.Errorf("there are %d images: %v", len(images), err)
 	}
+}
+
+// TestWholeMachineControllerKilled: the controller that took the snapshot is
+// killed, and so is the next one, as soon as it has asked for the machine, or
+// while the machine is away; resume finishes it.
+func TestWholeMachineControllerKilled(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]bool{"at once": false, "while the machine is away": true} {
+		t.Run(name, func(t *testing.T) {
+			s := machineScene(t, "")
+			before := s.machineState()
+			a := s.apply()
+			// The disks of the snapshot hold the lease of a controller that is gone.
+			s.reach("packages")
+			a.kill()
+			a = s.ncfleet("resume")
+			s.upgrading()
+			during, err := s.host.BootID(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.reach("undo-restore")
+			if away {
+				s.wait(time.Minute, "the machine's end", func() bool {
+					on, err := s.host.Powered()
+					return err == nil && !on
+				})
+			}
+			a.kill()
+			inFlight := s.inFlight("undo-restore")
+			_, out := s.ncfleet("resume").ends(6*time.Minute, 0)
+			s.wholeAgain(out, before, during)
+			s.once()
+			s.tell("undo-restore in flight at the kill: %v, then %s; %s", inFlight, s.outcomes("undo-restore"), said(out, "undo-", "rolled back"))
+			s.checkLedger()
+		})
+	}
+}
+
+// TestWholeMachineHangs: the host hangs during the upgrade and answers nothing
+// any more. A driver of whole machines takes even that back.
+func TestWholeMachineHangs(t *testing.T) {
+	s := machineScene(t, `    timeout = "20s"`)
+	before := s.machineState()
+	s.occ("config:system:set", "standin_upgrade_seconds", "--type=integer", "--value=600")
+	a := s.apply()
+	s.upgrading()
+	during, err := s.host.BootID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.host.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, out := a.ends(25*time.Minute, 0)
+	s.wholeAgain(out, before, during)
+	s.once()
+	s.tell("%s", said(out, "hop", "cannot connect", "undo-", "rolled back"))
+	s.checkLedger()
 }

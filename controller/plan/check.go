@@ -21,6 +21,7 @@ func (l *look) checkWork() {
 	l.checkLease()
 	l.checkBusy()
 	l.checkPackages()
+	l.noteSnapshot()
 	for _, in := range l.insides() {
 		in.checkConfig()
 		in.checkCoverage(len(l.sel.Changes) > 0)

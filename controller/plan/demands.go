@@ -153,15 +153,27 @@ func (l *look) checkCoverage(packages bool) {
 // checkShared refuses to put a whole machine back for one of several instances:
 // the others are open, and would lose what their users wrote meanwhile.
 func (l *look) checkShared() {
-	whole := slices.ContainsFunc(l.in.Drivers, func(d DriverUse) bool {
-		return d.Kind == string(driver.KindSnapshot) && d.Name == SnapshotDriver(l.host) && d.Machine
-	})
-	if len(l.host.Instances) < 2 || !whole {
+	if len(l.host.Instances) < 2 || !l.wholeMachine() {
 		return
 	}
 	l.block(problem("machine_shared", "a rollback would take other instances back too",
 		fmt.Sprintf("snapshot driver %q puts the whole of host %s back, which carries %d instances; the others stay open while this one is upgraded", SnapshotDriver(l.host), l.host.Name, len(l.host.Instances)),
 		"use a snapshot driver of single instances for this host, such as \"archive\""))
+}
+
+// wholeMachine reports whether the host's snapshots are put back with the whole
+// machine.
+func (l *look) wholeMachine() bool {
+	return slices.ContainsFunc(l.in.Drivers, func(d DriverUse) bool {
+		return d.Kind == string(driver.KindSnapshot) && d.Name == SnapshotDriver(l.host) && d.Machine
+	})
+}
+
+// noteSnapshot hands on what the driver says of the target's snapshot.
+func (l *look) noteSnapshot() {
+	if note := l.in.Coverage[l.ref.Name].Note; note != "" {
+		l.warn(problem("snapshot_note", fmt.Sprintf("snapshot driver %q", SnapshotDriver(l.host)), note, "nothing to do"))
+	}
 }
 
 func systemHole(snapshot string) Problem {

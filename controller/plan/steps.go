@@ -209,7 +209,10 @@ func (b *builder) back(ids stepIDs) {
 		b.undoStep(script(Step{Kind: KindClose, Phase: PhaseClosed, Instance: in.seen.Name, Timeout: timeoutClose,
 			Title: b.named("close it again", in), Undoes: ids[KindOpen][i : i+1]}, in.site.Close(0)))
 	}
-	if p := ids[KindPackages]; len(p) > 0 {
+	// A machine that comes back whole brings its packages along, and may be one
+	// that they broke: it is asked for nothing before.
+	whole := b.wholeMachine() && b.systemCaptured()
+	if p := ids[KindPackages]; len(p) > 0 && !whole {
 		b.undoStep(Step{Kind: KindRepair, Phase: PhaseClosed, Commands: b.compiled().Repair, Driver: b.packages,
 			Title: "bring packages to rest", Timeout: timeoutPackages, Undoes: p})
 	}
@@ -259,6 +262,9 @@ func (b *builder) restores(ids stepIDs) {
 		if len(b.hops) > 0 {
 			s.Title = b.named("swap the old tree back, put the snapshot back", in)
 			s = script(s, b.site.SwapBack(b.site.Kept(b.seen.Code), b.seen.Code))
+		}
+		if b.wholeMachine() {
+			s.Title = "put the whole machine back"
 		}
 		b.undoStep(s)
 	}

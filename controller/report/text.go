@@ -283,7 +283,7 @@ func entry(pg *page, t *plan.Target) {
 		if p.Detail != "" {
 			text += ": " + p.Detail
 		}
-		if p.Code == "rival_held" {
+		if p.Code == "rival_held" || p.Code == "snapshot_note" {
 			pg.item(4, hang, dim, "note", text)
 			continue
 		}

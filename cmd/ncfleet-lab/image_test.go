@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+)
+
+// TestImage keeps the disks of a host and puts them back: the system's, packages
+// with them, and the data disk.
+func TestImage(t *testing.T) {
+	f := realFleet(t)
+	h := f.host(4)
+	const state = "ls -l --time-style=+ /etc/gone /etc/made /srv/gone /srv/made /usr/bin/wc 2>/dev/null; dpkg-query -W lab-plain; cat /srv/text; true"
+	h.exec("sh", "-c", "echo then >/srv/text; touch /etc/gone /srv/gone")
+	before := h.exec("sh", "-c", state)
+	boot := h.exec("cat", "/proc/sys/kernel/random/boot_id")
+	f.verb("image", h.Name, "first")
+	if text := f.verb("status"); !strings.Contains(text, "lab-04  running ") {
+		t.Errorf("after image:\n%s", text)
+	}
+	h.exec("sh", "-c", "echo now >/srv/text; rm /etc/gone /srv/gone /usr/bin/wc; touch /etc/made /srv/made; apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq lab-plain")
+	if h.exec("sh", "-c", state) == before {
+		t.Fatal("nothing has changed: what comes back would prove nothing")
+	}
+	for range 2 { // an image can be put back more than once
+		f.verb("restore-image", h.Name, "first")
+		if after := h.exec("sh", "-c", state); after != before {
+			t.Errorf("after restore-image:\n%s\nwas\n%s", after, before)
+		}
+	}
+	if now := h.exec("cat", "/proc/sys/kernel/random/boot_id"); now == boot {
+		t.Errorf("the boot id is still %s", boot)
+	}
+	if out, stderr, code := f.ssh(h, "hostname"); code != 0 || out != "lab-04\n" {
+		t.Errorf("SSH: code %d, %q, %q", code, out, stderr)
+	}
+	images, err := h.Images(t.Context())
+	if err != nil || len(images) != 1 || images[0].Name != "first" || images[0].Bytes < 1<<20 {
+		t.Errorf("images: %+v, %v", images, err)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"image", h.Name, "first"}, "has an image first already"},
+		{[]string{"image", h.Name, "../first"}, "cannot be the name of an image"},
+		{[]string{"restore-image", h.Name, "second"}, `has no image "second"`},
+		{[]string{"restore-image", h.Name, "../lab-04"}, "has no image"},
+	} {
+		var errs bytes.Buffer
+		a := &app{stdin: strings.NewReader(""), stdout: &bytes.Buffer{}, stderr: &errs}
+		if code := run(t.Context(), append([]string{"--dir", f.dir}, c.args...), a); code != exitError || !strings.Contains(errs.String(), c.says) {
+			t.Errorf("%v: code %d, %q, want %q", c.args, code, errs.String(), c.says)
+		}
+	}
+	if err := h.RemoveImage("first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.RestoreImage(t.Context(), "first"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("restore of a removed image: %v", err)
+	}
+	h.within(hostSettles, "its Nextcloud", func() bool {
+		site, err := h.Site(t.Context())
+		return err == nil && site.Installed
+	})
+}
+
+// TestImageOfAHungHost: what was frozen stays frozen, and a restore ends that.
+func TestImageOfAHungHost(t *testing.T) {
+	f := realFleet(t)
+	h := f.host(3)
+	t.Cleanup(func() { f.verb("thaw", h.Name) })
+	f.verb("freeze", h.Name)
+	f.verb("image", h.Name, "hung")
+	if text := f.verb("status"); !strings.Contains(text, "lab-03  frozen ") {
+		t.Errorf("after image:\n%s", text)
+	}
+	f.verb("restore-image", h.Name, "hung")
+	h.within(hostSettles, "its Nextcloud", func() bool {
+		site, err := h.Site(t.Context())
+		return err == nil && site.Installed
+	})
+	if err := h.RemoveImage("hung"); err != nil {
+		t.Error(err)
+	}
+}
