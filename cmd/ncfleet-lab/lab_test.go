@@ -22,7 +22,7 @@ import (
 // fleetSize is how many hosts the tests share: four of each database. The first
 // jobHosts are for the main job, the others for scenes.
 const (
-	fleetSize = 7
+	fleetSize = 12
 	jobHosts  = 6
 )
 

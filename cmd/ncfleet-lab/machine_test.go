@@ -71,6 +71,12 @@ func TestWholeMachine(t *testing.T) {
 	_, out := a.ends(6*time.Minute, 0)
 	s.wholeAgain(out, packages, during)
 	s.once()
+	key := s.step(s.host, "undo-restore", rollout.EventStepDone).Evidence["restored"]
+	s.ncfleet("snapshot", "verify", s.host.Name, key).ends(time.Minute, 0)
+	s.ncfleet("snapshot", "delete", s.host.Name, key).ends(time.Minute, 0)
+	if images, err := s.host.Images(t.Context()); err != nil || len(images) > 0 {
+		t.Errorf("after the snapshot was deleted there is %+v: %v", images, err)
+	}
 	s.tell("plan: %s", said(plan, "machine", "snapshot"))
 	s.tell("%s", said(out, "hop", "undo-", "rolled back"))
 	s.checkLedger()

@@ -264,6 +264,12 @@ func TestCoverNote(t *testing.T) {
 		c.Note != "machine web-1 (m-1): 2 snapshots (disk, v-1) of at most 30 GiB, kept at about 0.05 USD a GiB and month (an estimate: a guess; set price in the driver's block); a restore takes the whole machine back and restarts it" {
 		t.Errorf("got %+v, %v", c, err)
 	}
+	volumes := p.World.Machines["m-1"].Attached
+	p.Do(func() { p.World.Machines["m-1"].Attached = nil })
+	if c, err := d.Cover(t.Context(), r.Subject, h); err != nil || !strings.HasPrefix(c.Note, "machine web-1 (m-1): 1 snapshot (disk) of at most 10 GiB, ") {
+		t.Errorf("of one disk: %+v, %v", c, err)
+	}
+	p.Do(func() { p.World.Machines["m-1"].Attached = volumes })
 	// A target without packages does not ask for the system, and is told of it.
 	r.Subject.Places = r.Subject.Places[:2]
 	c, err = d.Cover(t.Context(), r.Subject, h)

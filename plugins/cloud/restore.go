@@ -113,7 +113,10 @@ func (s *snapshotter) Cover(ctx context.Context, subject driver.Subject, run dri
 		names = append(names, u.ID)
 	}
 	c.BytesNeed = gib << 30
-	c.Note = fmt.Sprintf("machine %s (%s): %d snapshots (%s) of at most %d GiB", m.Name, m.ID, len(names), strings.Join(names, ", "), gib)
+	c.Note = fmt.Sprintf("machine %s (%s): %s (%s)", m.Name, m.ID, counted(len(names), "snapshot"), strings.Join(names, ", "))
+	if gib > 0 { // some providers do not tell
+		c.Note += fmt.Sprintf(" of at most %d GiB", gib)
+	}
 	if s.price != "" {
 		c.Note += fmt.Sprintf(", kept at about %s a GiB and month", s.price)
 		if s.price == s.Price && s.PriceSource != "" {

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -25,4 +26,12 @@ func ReadText(text string) (t Tags, ok bool) {
 		}
 	}
 	return ReadTags(m)
+}
+
+// counted is a number of things, for people.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
