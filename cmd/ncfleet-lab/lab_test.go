@@ -67,7 +67,7 @@ type sharedFleet struct {
 }
 
 var (
-	shared = sharedFleet{size: fleetSize}
+	shared = sharedFleet{name: "-scenes", size: fleetSize}
 	// official is a fleet with official releases, where a folder of them is given.
 	official = sharedFleet{name: "-official", size: 3, dbs: []string{"mariadb"}, releases: os.Getenv("NCFLEET_LAB_RELEASES")}
 	// mixed has two hosts of each distribution.
