@@ -26,6 +26,9 @@ const (
 	jobHosts  = 6
 )
 
+// leastTime is what must be left of a test run's time for a scene to begin.
+const leastTime = 150 * time.Second
+
 // scenesAtOnce is how many scenes are played side by side: they mostly wait.
 const scenesAtOnce = "6"
 
@@ -100,6 +103,10 @@ func (s *sharedFleet) bring(t *testing.T) *fleet {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("brings up real hosts: some minutes")
+	}
+	// A run that is out of time ends without removing its hosts.
+	if end, ok := t.Deadline(); ok && time.Until(end) < leastTime {
+		t.Skipf("less than %s are left of this run's time, which a scene may need: use go test -timeout 25m", leastTime)
 	}
 	s.once.Do(s.begin)
 	if s.skip != "" {
