@@ -26,6 +26,9 @@ const (
 	jobHosts  = 6
 )
 
+// leastTime is what must be left of a test run's time for a scene to begin.
+const leastTime = 150 * time.Second
+
 // scenesAtOnce is how many scenes are played side by side: they mostly wait.
 const scenesAtOnce = "6"
 
@@ -67,7 +70,7 @@ type sharedFleet struct {
 }
 
 var (
-	shared = sharedFleet{size: fleetSize}
+	shared = sharedFleet{name: "-scenes", size: fleetSize}
 	// official is a fleet with official releases, where a folder of them is given.
 	official = sharedFleet{name: "-official", size: 3, dbs: []string{"mariadb"}, releases: os.Getenv("NCFLEET_LAB_RELEASES")}
 	// mixed has two hosts of each distribution.
@@ -100,6 +103,10 @@ func (s *sharedFleet) bring(t *testing.T) *fleet {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("brings up real hosts: some minutes")
+	}
+	// A run that is out of time ends without removing its hosts.
+	if end, ok := t.Deadline(); ok && time.Until(end) < leastTime {
+		t.Skipf("less than %s are left of this run's time, which a scene may need: use go test -timeout 25m", leastTime)
 	}
 	s.once.Do(s.begin)
 	if s.skip != "" {
