@@ -168,34 +168,41 @@ func (h *Host) RestoreImage(ctx context.Context, name string) error {
 	}
 	// A restore that an earlier caller asked for may be under way: its boot is
 	// not ours, and then the power is cut once more.
-	var answer restoring
 	for range 3 {
-		before, err := h.power()
-		if err != nil {
+		if done, err := h.restoreCycle(ctx, wish.ID); done || err != nil {
 			return err
 		}
-		if err := h.cyclePower(before); err != nil {
-			return err
-		}
-		err = poll(ctx, imageLimit, "the restored disks of "+h.Name, func() bool {
-			p, err := h.power()
-			return err == nil && p.Boots > before.Boots && p.State != powerOff
-		})
-		if err != nil {
-			return err
-		}
+	}
+	return fmt.Errorf("cannot restore %s: somebody else restores or switches it at the same time", h.Name)
+}
+
+// restoreCycle cuts the power and waits for the next boot; done tells whether
+// the wish of that id was met by then.
+func (h *Host) restoreCycle(ctx context.Context, id string) (done bool, err error) {
+	before, err := h.power()
+	if err != nil {
+		return false, err
+	}
+	if err := h.cyclePower(before); err != nil {
+		return false, err
+	}
+	var answer restoring
+	err = poll(ctx, imageLimit, "the restored disks of "+h.Name, func() bool {
 		data, err := os.ReadFile(h.file("restored-image"))
-		if err == nil && json.Unmarshal(data, &answer) == nil && answer.ID == wish.ID {
-			break
+		if err == nil {
+			err = json.Unmarshal(data, &answer)
 		}
+		done = err == nil && answer.ID == id
+		if done && answer.Error != "" {
+			return true // it cannot boot
+		}
+		p, err := h.power()
+		return err == nil && p.Boots > before.Boots && p.State != powerOff
+	})
+	if err == nil && done && answer.Error != "" {
+		err = fmt.Errorf("cannot restore %s: %s", h.Name, answer.Error)
 	}
-	switch {
-	case answer.ID != wish.ID:
-		return fmt.Errorf("cannot restore %s: somebody else restores or switches it at the same time", h.Name)
-	case answer.Error != "":
-		return fmt.Errorf("cannot restore %s: %s", h.Name, answer.Error)
-	}
-	return nil
+	return done, err
 }
 
 // Powered reports whether the host's machine runs; its sshd may not yet.
