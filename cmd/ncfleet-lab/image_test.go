@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -91,12 +92,27 @@ func TestImageOfAHungHost(t *testing.T) {
 	if text := f.verb("status"); !strings.Contains(text, "lab-03  frozen ") {
 		t.Errorf("after image:\n%s", text)
 	}
+	// Whoever is gone meanwhile leaves neither half an image nor a frozen host.
+	f.verb("thaw", h.Name)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := h.Image(gone, "alone", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("an image for nobody: %v", err)
+	}
+	h.within(hostSettles, "the image", func() bool {
+		images, err := h.Images(t.Context())
+		return err == nil && len(images) == 2
+	})
+	h.within(hostSettles, "its thaw", func() bool { return strings.Contains(f.verb("status"), "lab-03  running ") })
+	f.verb("freeze", h.Name)
 	f.verb("restore-image", h.Name, "hung")
 	h.within(hostSettles, "its Nextcloud", func() bool {
 		site, err := h.Site(t.Context())
 		return err == nil && site.Installed
 	})
-	if err := h.RemoveImage("hung"); err != nil {
-		t.Error(err)
+	for _, name := range []string{"hung", "alone"} {
+		if err := h.RemoveImage(name); err != nil {
+			t.Error(err)
+		}
 	}
 }

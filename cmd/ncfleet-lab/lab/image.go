@@ -186,21 +186,21 @@ func (h *Host) restoreCycle(ctx context.Context, id string) (done bool, err erro
 	if err := h.cyclePower(before); err != nil {
 		return false, err
 	}
-	var answer restoring
+	problem := ""
 	err = poll(ctx, imageLimit, "the restored disks of "+h.Name, func() bool {
+		var answer restoring
 		data, err := os.ReadFile(h.file("restored-image"))
-		if err == nil {
-			err = json.Unmarshal(data, &answer)
-		}
-		done = err == nil && answer.ID == id
+		done = err == nil && json.Unmarshal(data, &answer) == nil && answer.ID == id
 		if done && answer.Error != "" {
+			problem = answer.Error
 			return true // it cannot boot
 		}
+		// With the disks that a failed restore left it does not even boot.
 		p, err := h.power()
-		return err == nil && p.Boots > before.Boots && p.State != powerOff
+		return err == nil && p.Boots > before.Boots && (p.State != powerOff || !done)
 	})
-	if err == nil && done && answer.Error != "" {
-		err = fmt.Errorf("cannot restore %s: %s", h.Name, answer.Error)
+	if problem != "" {
+		err = fmt.Errorf("cannot restore %s: %s", h.Name, problem)
 	}
 	return done, err
 }
