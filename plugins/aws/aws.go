@@ -18,7 +18,7 @@ import (
 // New returns the driver, not yet configured.
 func New() driver.Snapshotter {
 	return cloud.New(cloud.Definition{
-		Name: "aws", Version: "1.0.0",
+		Name: "aws", Version: "1",
 		Attributes: []driver.Attribute{
 			{Name: "region", Type: "string", Required: true, Help: "Region of the instances, \"eu-central-1\"."},
 			{Name: "access_key_id", Type: "string", Required: true, Secret: true, Help: "Access key of the credentials."},

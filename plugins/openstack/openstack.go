@@ -16,7 +16,7 @@ import (
 // New returns the driver, not yet configured.
 func New() driver.Snapshotter {
 	return cloud.New(cloud.Definition{
-		Name: "openstack", Version: "1.0.0",
+		Name: "openstack", Version: "1",
 		Attributes: []driver.Attribute{
 			{Name: "auth_url", Type: "string", Required: true, Help: "URL of Keystone, \"https://keystone.example:5000/v3\"."},
 			{Name: "application_credential_id", Type: "string", Secret: true, Help: "Id of an application credential; else username and password."},
