@@ -31,10 +31,6 @@ import (
 // a small machine can hold up the making of its certificate that long.
 const MinStartTimeout = 30 * time.Second
 
-// DefaultMaxMemory is what a driver process may allocate. One that wants more
-// gets no more: most then end, and the calls in flight fail.
-const DefaultMaxMemory = 2 << 30
-
 // closeGrace is how long a driver may take to end when asked.
 const closeGrace = 3 * time.Second
 
