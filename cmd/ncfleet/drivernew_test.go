@@ -12,7 +12,7 @@ import (
 // its own, keeps every promise.
 func TestNewDriver(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		t.Skip("builds two programs and tries all promises on them: half a minute")
 	}
 	if _, err := exec.LookPath("go"); err != nil {

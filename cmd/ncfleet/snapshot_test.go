@@ -9,6 +9,9 @@ import (
 // TestSnapshotsAreListedAndDeleted looks at the snapshots of a rollout that
 // stands still, which needs them, and again after its end.
 func TestSnapshotsAreListedAndDeleted(t *testing.T) {
+	if raceDetector {
+		t.Skip("a rollout with nothing concurrent of its own; other tests are enough under the race detector")
+	}
 	f := newFleet(t, 1)
 	f.want(exitOK, []string{"snapshot", "list"}, "no snapshots")
 	p := f.start("apply", "--rollout", "monthly", "--yes")
