@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -67,9 +66,6 @@ func (l *look) checkBusy() {
 	for _, p := range f.Processes {
 		switch p.Kind {
 		case "occ", "updater":
-			if looksOnly(p.Command) {
-				continue
-			}
 			l.block(problem("process_running", p.Kind+" is running", processLine(p),
 				"wait until it has ended, then plan again"))
 		case "packages":
@@ -77,24 +73,6 @@ func (l *look) checkBusy() {
 				"wait until it has ended, then plan again"))
 		}
 	}
-}
-
-// lookingCommands are occ commands that change nothing: monitoring runs them at
-// any time, and so does another survey.
-var lookingCommands = []string{
-	"status", "check", "setupchecks", "app:list", "config:list", "config:system:get", "config:app:get",
-	"background-job:list", "user:list", "log:tail", "log:file", "list", "help",
-}
-
-// looksOnly reports whether a command line runs occ only to look.
-func looksOnly(command string) bool {
-	f := strings.Fields(command)
-	for i, w := range f {
-		if (w == "occ" || strings.HasSuffix(w, "/occ")) && i+1 < len(f) {
-			return slices.Contains(lookingCommands, f[i+1])
-		}
-	}
-	return false
 }
 
 func processLine(p Process) string {

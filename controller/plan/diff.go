@@ -103,7 +103,7 @@ func (d *differ) host(t Target, f *Facts) {
 		d.add("lease of "+t.Host, "free", "held by "+f.Lease)
 	}
 	for _, p := range f.Processes {
-		if (p.Kind == "occ" || p.Kind == "updater" || p.Kind == "packages") && !looksOnly(p.Command) {
+		if p.Kind == "occ" || p.Kind == "updater" || p.Kind == "packages" {
 			d.add("running processes on "+t.Host, "none that would disturb", processLine(p))
 		}
 	}

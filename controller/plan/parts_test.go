@@ -189,20 +189,3 @@ func TestDiffOfAHostTarget(t *testing.T) {
 		t.Fatalf("got %+v", d)
 	}
 }
-
-func TestLooksOnly(t *testing.T) {
-	for command, want := range map[string]bool{
-		"/usr/bin/php8.2 occ status":                 true,
-		"php -d x=1 /srv/html/occ setupchecks":       true,
-		"php occ upgrade":                            false,
-		"php occ files:scan":                         false,
-		"php occ":                                    false,
-		"/usr/bin/php updater/updater.phar":          false,
-		"php /srv/html/occ app:update":               false,
-		"php /srv/html/occ config:system:get dbhost": true,
-	} {
-		if got := looksOnly(command); got != want {
-			t.Errorf("%q: %v", command, got)
-		}
-	}
-}

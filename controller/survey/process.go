@@ -196,18 +196,19 @@ func packagesOnlyLook(tool string, args []string) bool {
 	return false
 }
 
+// lookingCommands are occ commands that change nothing: monitoring runs them at
+// any time, and so does a survey, whose controller may have died since.
+var lookingCommands = []string{
+	"status", "check", "setupchecks", "app:list", "config:list", "config:system:get", "config:app:get",
+	"background-job:list", "user:list", "log:tail", "log:file", "list", "help",
+}
+
 // onlyLooks reports whether the arguments of an occ change nothing, so that an
-// upgrade may begin beside it. A survey whose controller died leaves such ones.
+// upgrade may begin beside it.
 func onlyLooks(args []string) bool {
 	for _, a := range args {
-		switch a {
-		case "status", "app:list", "setupchecks", "config:list", "config:system:get", "check":
-			return true
-		case "app:update":
-			return slices.Contains(args, "--showonly")
-		}
 		if !strings.HasPrefix(a, "-") {
-			return false
+			return slices.Contains(lookingCommands, a) || a == "app:update" && slices.Contains(args, "--showonly")
 		}
 	}
 	return false

@@ -31,7 +31,7 @@ import (
 	apkversion "github.com/knqyf263/go-apk-version"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
-	"github.com/ncfleet/ncfleet/plugins/products"
+	"github.com/ncfleet/ncfleet/plugins/packages"
 	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
@@ -46,10 +46,8 @@ const (
 	applyTimeout   = 2 * time.Hour
 )
 
-const (
-	defaultLockWait = 5 * time.Minute
-	probeLockWait   = 10 * time.Second
-)
+// probeLockWait is how long a probe waits for another package process.
+const probeLockWait = 10 * time.Second
 
 //go:embed transaction.sh
 var transactionScript string
@@ -59,41 +57,22 @@ var hostScript string
 
 // New returns the driver, not yet configured.
 func New() driver.PackageManager {
-	return &apk{lockWait: defaultLockWait, table: products.Shipped(), services: stale.List}
+	return &apk{packages.Defaults()}
 }
 
-type apk struct {
-	lockWait time.Duration // used when a selection names none
-	table    *products.Table
-	services stale.Policy
-}
+type apk struct{ packages.Settings }
 
 // Info describes the driver.
 func (a *apk) Info(context.Context) (driver.Info, error) {
 	return driver.Info{
 		Name: Name, Version: "1", Kind: driver.KindPackages,
-		Schema: driver.Schema{Attributes: []driver.Attribute{
-			{Name: "lock_wait", Type: "duration", Default: "5m", Help: "How long a command waits for another package process. (Alpine has no security data: with the level \"security\" nothing is updated.)"},
-			stale.Attribute(),
-			products.Attribute(),
-		}},
+		Schema: driver.Schema{Attributes: packages.Attributes(`Alpine has no security data: with the level "security" nothing is updated.`)},
 	}, nil
 }
 
 // Configure checks the operator's settings.
-func (a *apk) Configure(_ context.Context, c driver.Config) error {
-	if v, ok := c["lock_wait"].(string); ok && v != "" {
-		wait, err := time.ParseDuration(v)
-		if err != nil || wait < 0 || wait > 24*time.Hour {
-			return driver.Errorf(driver.Permanent, "lock_wait = %q: write a duration up to 24h, such as 5m", v)
-		}
-		a.lockWait = wait
-	}
-	var err error
-	if a.services, err = stale.FromConfig(c); err != nil {
-		return err
-	}
-	a.table, err = products.FromConfig(c)
+func (a *apk) Configure(_ context.Context, c driver.Config) (err error) {
+	a.Settings, err = packages.Read(c)
 	return err
 }
 
@@ -101,7 +80,7 @@ func (a *apk) Configure(_ context.Context, c driver.Config) error {
 func (a *apk) Probes(_ context.Context, r driver.ProbeRequest) ([]driver.Command, error) {
 	var out []driver.Command
 	if r.Refresh {
-		out = append(out, script(refreshTimeout+a.lockWait, a.lockWait, "refresh"))
+		out = append(out, script(refreshTimeout+a.LockWait, a.LockWait, "refresh"))
 	}
 	return append(out,
 		driver.Command{Argv: []string{"apk", "info", "-v"}, User: "root", Timeout: probeTimeout},
@@ -137,11 +116,11 @@ func (a *apk) Compile(_ context.Context, s driver.Selection) (driver.Commands, e
 	}
 	wait := s.LockWait
 	if wait <= 0 {
-		wait = a.lockWait
+		wait = a.LockWait
 	}
 	return driver.Commands{
 		Stage:  []driver.Command{script(stageTimeout+wait, wait, "stage", words...)},
-		Apply:  []driver.Command{script(applyTimeout+wait, wait, "apply", words...), a.services.After()},
+		Apply:  []driver.Command{script(applyTimeout+wait, wait, "apply", words...), a.Services.After()},
 		Repair: []driver.Command{script(applyTimeout+wait, wait, "repair")},
 	}, nil
 }

@@ -72,7 +72,7 @@ func (a *apk) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		f.Stale = append(f.Stale, unknown)
 	}
 	f.Pending = pending(in, installed)
-	a.table.Decide(f.Pending, a.table.Majors(installed), r.Upgrades, less)
+	a.Products.Decide(f.Pending, a.Products.Majors(installed), r.Upgrades, less)
 	f.ReleaseSteps = releaseSteps(system, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
-	"github.com/ncfleet/ncfleet/plugins/products"
+	"github.com/ncfleet/ncfleet/plugins/packages"
 	"github.com/ncfleet/ncfleet/plugins/stale"
 )
 
@@ -35,8 +35,6 @@ const (
 	applyTimeout   = 4 * time.Hour
 )
 
-const defaultLockWait = 5 * time.Minute
-
 //go:embed host.sh
 var hostScript string
 
@@ -45,49 +43,33 @@ var repairScript string
 
 // New returns the driver, not yet configured.
 func New() driver.PackageManager {
-	return &apt{lockWait: defaultLockWait, conffiles: "old", products: products.Shipped(), services: stale.List}
+	return &apt{Settings: packages.Defaults(), conffiles: "old"}
 }
 
 type apt struct {
-	lockWait  time.Duration // used when a selection names none
-	conffiles string        // "old" or "new"
-	products  *products.Table
-	services  stale.Policy
+	packages.Settings
+	conffiles string // "old" or "new"
 }
 
 // Info describes the driver.
 func (a *apt) Info(context.Context) (driver.Info, error) {
 	return driver.Info{
 		Name: Name, Version: "1", Kind: driver.KindPackages,
-		Schema: driver.Schema{Attributes: []driver.Attribute{
-			{Name: "lock_wait", Type: "duration", Default: "5m", Help: "How long a command waits for another package process."},
-			{Name: "conffiles", Type: "string", Default: "old", Help: `Which version of a locally changed configuration file stays: "old" or "new".`},
-			products.Attribute(),
-			stale.Attribute(),
-		}},
+		Schema: driver.Schema{Attributes: append(packages.Attributes(""),
+			driver.Attribute{Name: "conffiles", Type: "string", Default: "old", Help: `Which version of a locally changed configuration file stays: "old" or "new".`},
+		)},
 	}, nil
 }
 
 // Configure checks the operator's settings.
-func (a *apt) Configure(_ context.Context, c driver.Config) error {
-	if v, ok := c["lock_wait"].(string); ok && v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil || d < 0 || d > 24*time.Hour {
-			return driver.Errorf(driver.Permanent, "lock_wait = %q: write a duration up to 24h, such as 5m", v)
-		}
-		a.lockWait = d
-	}
+func (a *apt) Configure(_ context.Context, c driver.Config) (err error) {
 	if v, ok := c["conffiles"].(string); ok && v != "" {
 		if v != "old" && v != "new" {
 			return driver.Errorf(driver.Permanent, `conffiles = %q: write "old" or "new"`, v)
 		}
 		a.conffiles = v
 	}
-	var err error
-	if a.products, err = products.FromConfig(c); err != nil {
-		return err
-	}
-	a.services, err = stale.FromConfig(c)
+	a.Settings, err = packages.Read(c)
 	return err
 }
 
@@ -131,7 +113,7 @@ func (a *apt) Probes(_ context.Context, r driver.ProbeRequest) ([]driver.Command
 	if r.Refresh {
 		// Without Error-Mode an unreachable repository is a warning and exit 0.
 		out = append(out, driver.Command{Env: env, User: "root", Timeout: refreshTimeout, Argv: []string{
-			"apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any", "-o", "Acquire::Retries=2", "-o", lockTimeout(a.lockWait)}})
+			"apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any", "-o", "Acquire::Retries=2", "-o", lockTimeout(a.LockWait)}})
 	}
 	for _, argv := range commands {
 		out = append(out, driver.Command{Env: env, Argv: argv, User: "root", Timeout: probeTimeout})

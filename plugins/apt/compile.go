@@ -27,7 +27,7 @@ func (a *apt) Compile(_ context.Context, s driver.Selection) (driver.Commands, e
 	}
 	wait := s.LockWait
 	if wait <= 0 {
-		wait = a.lockWait
+		wait = a.LockWait
 	}
 	common := []string{"-y", "-q", "--no-remove", "--no-install-recommends", "-o", lockTimeout(wait), "-o", "Dpkg::Use-Pty=0"}
 	dpkg := a.dpkgOptions()
@@ -47,7 +47,7 @@ func (a *apt) Compile(_ context.Context, s driver.Selection) (driver.Commands, e
 	for _, some := range split(fresh, maxWords) {
 		c.Apply = append(c.Apply, driver.Command{Argv: join([]string{"apt-mark", "auto"}, some), Env: a.environment(), User: "root", Timeout: probeTimeout})
 	}
-	c.Apply = append(c.Apply, a.services.After())
+	c.Apply = append(c.Apply, a.Services.After())
 	fix := append([]string{"apt-get", "install", "-f"}, common...)
 	for _, o := range dpkg {
 		fix = append(fix, "-o", "Dpkg::Options::="+o)

@@ -126,7 +126,7 @@ func (a *apt) pending(in readings, installed map[string]string, upgrades []strin
 		list = append(list, c)
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
-	a.products.Decide(list, a.products.Majors(installed), upgrades, less)
+	a.Products.Decide(list, a.Products.Majors(installed), upgrades, less)
 	return list
 }
 

@@ -15,7 +15,7 @@ func (d *dnf) Compile(_ context.Context, s driver.Selection) (driver.Commands, e
 	}
 	wait := s.LockWait
 	if wait <= 0 {
-		wait = d.lockWait
+		wait = d.LockWait
 	}
 	c := driver.Commands{
 		Stage:  []driver.Command{d.transaction(stageTimeout+wait, wait, "stage", words...)},
@@ -25,6 +25,6 @@ func (d *dnf) Compile(_ context.Context, s driver.Selection) (driver.Commands, e
 	if len(fresh) > 0 {
 		c.Apply = append(c.Apply, d.transaction(probeTimeout+wait, wait, "dependency", fresh...))
 	}
-	c.Apply = append(c.Apply, d.services.After())
+	c.Apply = append(c.Apply, d.Services.After())
 	return c, nil
 }

@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
-	"github.com/ncfleet/ncfleet/plugins/products"
+	"github.com/ncfleet/ncfleet/plugins/packages"
 	"github.com/ncfleet/ncfleet/plugins/rpm"
 	"github.com/ncfleet/ncfleet/plugins/stale"
 )
@@ -41,48 +41,27 @@ const (
 	applyTimeout   = 4 * time.Hour
 )
 
-const defaultLockWait = 5 * time.Minute
-
 //go:embed transaction.sh
 var transactionScript string
 
 // New returns the driver, not yet configured.
 func New() driver.PackageManager {
-	return &dnf{lockWait: defaultLockWait, table: products.Shipped(), services: stale.List}
+	return &dnf{packages.Defaults()}
 }
 
-type dnf struct {
-	lockWait time.Duration // used when a selection names none
-	table    *products.Table
-	services stale.Policy
-}
+type dnf struct{ packages.Settings }
 
 // Info describes the driver.
 func (d *dnf) Info(context.Context) (driver.Info, error) {
 	return driver.Info{
 		Name: Name, Version: "1", Kind: driver.KindPackages,
-		Schema: driver.Schema{Attributes: []driver.Attribute{
-			{Name: "lock_wait", Type: "duration", Default: "5m", Help: "How long a command waits for another package process."},
-			stale.Attribute(),
-			products.Attribute(),
-		}},
+		Schema: driver.Schema{Attributes: packages.Attributes("")},
 	}, nil
 }
 
 // Configure checks the operator's settings.
-func (d *dnf) Configure(_ context.Context, c driver.Config) error {
-	if v, ok := c["lock_wait"].(string); ok && v != "" {
-		wait, err := time.ParseDuration(v)
-		if err != nil || wait < 0 || wait > 24*time.Hour {
-			return driver.Errorf(driver.Permanent, "lock_wait = %q: write a duration up to 24h, such as 5m", v)
-		}
-		d.lockWait = wait
-	}
-	var err error
-	if d.services, err = stale.FromConfig(c); err != nil {
-		return err
-	}
-	d.table, err = products.FromConfig(c)
+func (d *dnf) Configure(_ context.Context, c driver.Config) (err error) {
+	d.Settings, err = packages.Read(c)
 	return err
 }
 
@@ -113,7 +92,7 @@ const candidateFormat = `%{name}\t%{evr}\t%{arch}\t%{repoid}\n`
 func (d *dnf) Probes(_ context.Context, r driver.ProbeRequest) ([]driver.Command, error) {
 	var out []driver.Command
 	if r.Refresh {
-		out = append(out, d.transaction(refreshTimeout+d.lockWait, d.lockWait, "refresh"))
+		out = append(out, d.transaction(refreshTimeout+d.LockWait, d.LockWait, "refresh"))
 	}
 	for _, argv := range [][]string{
 		rpm.Query(),

@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
-	"github.com/ncfleet/ncfleet/plugins/products"
+	"github.com/ncfleet/ncfleet/plugins/packages"
 	"github.com/ncfleet/ncfleet/plugins/rpm"
 	"github.com/ncfleet/ncfleet/plugins/stale"
 )
@@ -41,56 +41,38 @@ const (
 	applyTimeout   = 4 * time.Hour
 )
 
-const (
-	defaultLockWait = 5 * time.Minute
-	probeLockWait   = 10 * time.Second
-)
+// probeLockWait is how long a probe waits for another package process.
+const probeLockWait = 10 * time.Second
 
 //go:embed transaction.sh
 var transactionScript string
 
 // New returns the driver, not yet configured.
 func New() driver.PackageManager {
-	return &zypper{lockWait: defaultLockWait, table: products.Shipped(), services: stale.List}
+	return &zypper{Settings: packages.Defaults()}
 }
 
 type zypper struct {
-	lockWait time.Duration // used when a selection names none
-	agree    bool          // to the licences of packages
-	table    *products.Table
-	services stale.Policy
+	packages.Settings
+	agree bool // to the licences of packages
 }
 
 // Info describes the driver.
 func (z *zypper) Info(context.Context) (driver.Info, error) {
 	return driver.Info{
 		Name: Name, Version: "1", Kind: driver.KindPackages,
-		Schema: driver.Schema{Attributes: []driver.Attribute{
-			{Name: "lock_wait", Type: "duration", Default: "5m", Help: "How long a command waits for another package process."},
-			{Name: "agree_licenses", Type: "bool", Default: "false", Help: "Whether to agree to the licences that packages ask about; without it such a package fails the update."},
-			stale.Attribute(),
-			products.Attribute(),
-		}},
+		Schema: driver.Schema{Attributes: append(packages.Attributes(""),
+			driver.Attribute{Name: "agree_licenses", Type: "bool", Default: "false", Help: "Whether to agree to the licences that packages ask about; without it such a package fails the update."},
+		)},
 	}, nil
 }
 
 // Configure checks the operator's settings.
-func (z *zypper) Configure(_ context.Context, c driver.Config) error {
-	if v, ok := c["lock_wait"].(string); ok && v != "" {
-		wait, err := time.ParseDuration(v)
-		if err != nil || wait < 0 || wait > 24*time.Hour {
-			return driver.Errorf(driver.Permanent, "lock_wait = %q: write a duration up to 24h, such as 5m", v)
-		}
-		z.lockWait = wait
-	}
+func (z *zypper) Configure(_ context.Context, c driver.Config) (err error) {
 	if v, ok := c["agree_licenses"].(bool); ok {
 		z.agree = v
 	}
-	var err error
-	if z.services, err = stale.FromConfig(c); err != nil {
-		return err
-	}
-	z.table, err = products.FromConfig(c)
+	z.Settings, err = packages.Read(c)
 	return err
 }
 
@@ -109,7 +91,7 @@ func query(words ...string) []string {
 func (z *zypper) Probes(_ context.Context, r driver.ProbeRequest) ([]driver.Command, error) {
 	var out []driver.Command
 	if r.Refresh {
-		out = append(out, z.transaction(refreshTimeout+z.lockWait, z.lockWait, "refresh"))
+		out = append(out, z.transaction(refreshTimeout+z.LockWait, z.LockWait, "refresh"))
 	}
 	dry := []string{"--dry-run", "--no-recommends", "--auto-agree-with-licenses"}
 	for _, argv := range [][]string{
@@ -146,11 +128,11 @@ func (z *zypper) Compile(_ context.Context, s driver.Selection) (driver.Commands
 	}
 	wait := s.LockWait
 	if wait <= 0 {
-		wait = z.lockWait
+		wait = z.LockWait
 	}
 	return driver.Commands{
 		Stage:  []driver.Command{z.transaction(stageTimeout+wait, wait, "stage", words...)},
-		Apply:  []driver.Command{z.transaction(applyTimeout+wait, wait, "apply", words...), z.services.After()},
+		Apply:  []driver.Command{z.transaction(applyTimeout+wait, wait, "apply", words...), z.Services.After()},
 		Repair: []driver.Command{z.transaction(applyTimeout+wait, wait, "repair")},
 	}, nil
 }
