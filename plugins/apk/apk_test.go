@@ -1,67 +1,21 @@
 package apk
 
 import (
-	"bytes"
-	"encoding/json"
-	"flag"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ncfleet/ncfleet/plugins/boxtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) {
 	drivertest.Main(m, func() driver.Driver { return New() })
 }
 
-var probeNames = []string{"installed", "world", "newer", "simulation", "check", "host", "stale"}
-
-// recorded reads the outputs of one host's probes, as the real tests wrote them.
-func recorded(t testing.TB, host string) []driver.Result {
-	t.Helper()
-	var out []driver.Result
-	for i, probe := range probeNames {
-		text, err := os.ReadFile(filepath.Join("testdata", host, fmt.Sprintf("%02d-%s.txt", i+1, probe)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		head, rest, _ := bytes.Cut(text, []byte("\n"))
-		var r driver.Result
-		if _, err := fmt.Sscanf(string(head), "exit %d", &r.Exit); err != nil {
-			t.Fatalf("%s of %s: %v", probe, host, err)
-		}
-		r.Stdout, r.Stderr, _ = bytes.Cut(rest, []byte("--- stderr\n"))
-		out = append(out, r)
-	}
-	return out
-}
-
-func golden(t *testing.T, file string, value any) {
-	t.Helper()
-	got, err := json.MarshalIndent(value, "", "\t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs (write it with -update)\ngot:\n%s", file, got)
-	}
-}
+// probes are named as their recorded outputs.
+var probes = boxtest.Recording{"installed", "world", "newer", "simulation", "check", "host", "stale"}
 
 func TestFactsGolden(t *testing.T) {
 	for _, tc := range []struct {
@@ -70,16 +24,16 @@ func TestFactsGolden(t *testing.T) {
 	}{
 		{"lab", "facts.json", nil}, {"lab", "facts-mariadb.json", []string{"mariadb"}}, {"lab", "facts-os.json", []string{"os"}}, {"broken", "facts.json", nil},
 	} {
-		f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: tc.upgrades}, recorded(t, tc.host))
+		f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: tc.upgrades}, probes.Read(t, tc.host))
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, filepath.Join("testdata", tc.host, tc.file), f)
+		boxtest.Golden(t, filepath.Join("testdata", tc.host, tc.file), f)
 	}
 }
 
 func TestCompileGolden(t *testing.T) {
-	f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: []string{"mariadb"}}, recorded(t, "lab"))
+	f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: []string{"mariadb"}}, probes.Read(t, "lab"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +50,12 @@ func TestCompileGolden(t *testing.T) {
 			list[i].Stdin = nil // the scripts are files of their own
 		}
 	}
-	golden(t, filepath.Join("testdata", "compile.json"), c)
+	boxtest.Golden(t, filepath.Join("testdata", "compile.json"), c)
 }
 
 func TestConformance(t *testing.T) {
 	c := drivertest.Packages{
-		Results: recorded(t, "lab"),
+		Results: probes.Read(t, "lab"),
 		Selection: driver.Selection{Changes: []driver.PackageChange{
 			{Name: "libssl3", From: "3.3.1-r0", To: "3.3.2-r1", Change: driver.ChangeUpdate},
 			{Name: "gtk+3.0", From: "3.24.41-r0", To: "3.24.42_p1-r0", Change: driver.ChangeUpdate},
@@ -141,13 +95,13 @@ func TestKernel(t *testing.T) {
 
 // TestPurge: what an upgrade would remove is shown and never done.
 func TestPurge(t *testing.T) {
-	results := recorded(t, "lab")
+	results := probes.Read(t, "lab")
 	results[3].Stdout = []byte("(1/3) Purging libold (1.0-r0)\n(2/3) Downgrading lab-dep (1.0-r0 -> 0.9-r0)\n(3/3) Upgrading lab-plain (1.0-r0 -> 2.0-r0)\nOK: 8 MiB in 9 packages\n")
 	f, err := New().Facts(t.Context(), driver.ProbeRequest{}, results)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := byName(f)
+	m := boxtest.ByName(f)
 	if c := m["libold"]; c.Change != driver.ChangeRemove || !c.Held || c.From != "1.0-r0" {
 		t.Errorf("%+v", c)
 	}
@@ -161,12 +115,12 @@ func TestPurge(t *testing.T) {
 
 // TestSilentProbes: what apk says nothing about is a problem, not an empty list.
 func TestSilentProbes(t *testing.T) {
-	for i, name := range probeNames {
+	for i, name := range probes {
 		if name == "stale" {
 			continue // it speaks for itself
 		}
 		for _, r := range []driver.Result{{Exit: 1}, {Exit: 99, Stdout: []byte("ERROR: Unable to lock database: Interrupted system call\n")}} {
-			results := recorded(t, "lab")
+			results := probes.Read(t, "lab")
 			results[i] = r
 			f, err := New().Facts(t.Context(), driver.ProbeRequest{}, results)
 			if err == nil && len(f.Problems) == 0 {
@@ -185,7 +139,7 @@ func TestConfigureRefuses(t *testing.T) {
 }
 
 func FuzzFacts(f *testing.F) {
-	r := recorded(f, "lab")
+	r := probes.Read(f, "lab")
 	f.Add(r[0].Stdout, r[1].Stdout, r[2].Stdout, r[3].Stdout, r[4].Stdout)
 	f.Fuzz(func(t *testing.T, installed, world, newer, simulation, check []byte) {
 		results := []driver.Result{{Stdout: installed}, {Stdout: world}, {Stdout: newer}, {Stdout: simulation}, {Stdout: check}, r[5], {}}

@@ -1,10 +1,7 @@
 package apk
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,8 +10,6 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/boxtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
-
-var record = flag.Bool("record", false, "write the outputs of the real apk to testdata")
 
 // populated is a host with apk, packages of a first version installed and newer
 // ones published. The box has no Alpine in it but apk and its database.
@@ -38,14 +33,6 @@ func populated(t *testing.T) (*boxtest.Box, *boxtest.APKRepo) {
 	return b, r
 }
 
-func byName(f driver.PackageFacts) map[string]driver.PackageChange {
-	m := map[string]driver.PackageChange{}
-	for _, c := range f.Pending {
-		m[c.Name] = c
-	}
-	return m
-}
-
 func version(b *boxtest.Box, name string) string {
 	r := b.Run(driver.Command{Argv: []string{"cat", "/usr/share/" + name + "/version"}})
 	return strings.TrimSpace(string(r.Stdout))
@@ -60,25 +47,12 @@ func compiled(t *testing.T, pm driver.PackageManager, changes ...driver.PackageC
 	return c
 }
 
-func saveResults(t *testing.T, dir string, results []driver.Result) {
-	t.Helper()
-	if !*record {
-		return
-	}
-	for i, r := range results {
-		text := fmt.Sprintf("exit %d\n%s--- stderr\n%s", r.Exit, r.Stdout, r.Stderr)
-		if err := os.WriteFile(filepath.Join("testdata", dir, fmt.Sprintf("%02d-%s.txt", i+1, probeNames[i])), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestRealApkUpdates(t *testing.T) {
 	b, _ := populated(t)
 	pm := New()
 	world := b.Sh("cat /etc/apk/world")
 	results := b.Probe(pm, driver.ProbeRequest{Refresh: true})
-	saveResults(t, "lab", results[1:])
+	probes.Save(t, "lab", results[1:])
 	f, err := pm.Facts(t.Context(), driver.ProbeRequest{Refresh: true}, results)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +60,7 @@ func TestRealApkUpdates(t *testing.T) {
 	if len(f.Problems) != 0 || len(f.Broken) != 0 || f.Lock != "" || f.RebootRequired || len(f.ReleaseSteps) != 0 {
 		t.Errorf("problems %q, broken %q, lock %q, reboot %v, release %q", f.Problems, f.Broken, f.Lock, f.RebootRequired, f.ReleaseSteps)
 	}
-	m := byName(f)
+	m := boxtest.ByName(f)
 	for name, want := range map[string]driver.PackageChange{
 		"lab-plain":   {From: "1.0-r0", To: "2.0-r0", Change: driver.ChangeUpdate},
 		"lab-pinned":  {From: "1.0-r0", To: "2.0-r0", Change: driver.ChangeUpdate, Held: true, Reason: "pinned in /etc/apk/world: lab-pinned=1.0-r0"},
@@ -141,7 +115,7 @@ func TestRealApkUpdates(t *testing.T) {
 func TestRealApkUpgradeByName(t *testing.T) {
 	b, _ := populated(t)
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true, Upgrades: []string{"mariadb"}}))
+	m := boxtest.ByName(b.Facts(pm, driver.ProbeRequest{Refresh: true, Upgrades: []string{"mariadb"}}))
 	if m["mariadb"].Held || m["lab-newdep"].Held {
 		t.Fatalf("%+v", m)
 	}
@@ -157,7 +131,7 @@ func TestRealApkUpgradeByName(t *testing.T) {
 func TestRealApkUnplanned(t *testing.T) {
 	b, r := populated(t)
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
+	m := boxtest.ByName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	r.Add("lab", boxtest.APK{Name: "lab-plain", Version: "2.1-r0", Depends: []string{"mariadb>11"}}, boxtest.APK{Name: "lab-dep", Version: "2.1-r0", Depends: []string{"!lab-rival"}})
 	b.Facts(pm, driver.ProbeRequest{Refresh: true})
 	other, conflict, old, pinned := m["lab-plain"], m["lab-dep"], m["lab-plain"], m["lab-pinned"]
@@ -188,13 +162,13 @@ func TestRealApkScriptFailsAndIsRepaired(t *testing.T) {
 	b, r := populated(t)
 	r.Add("lab", boxtest.APK{Name: "lab-bad", Version: "2.0-r0", Post: "test -e /srv/allow"})
 	pm := New()
-	cmds := compiled(t, pm, byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))["lab-bad"])
+	cmds := compiled(t, pm, boxtest.ByName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))["lab-bad"])
 	res := b.All(cmds.Apply)
 	if res.Exit == 0 || !strings.Contains(string(res.Stdout), "ncfleet: error lab-bad-2.0-r0.post-upgrade: script exited with error 1") {
 		t.Errorf("a failed script: exit %d\n%s%s", res.Exit, res.Stdout, res.Stderr)
 	}
 	results := b.Probe(pm, driver.ProbeRequest{})
-	saveResults(t, "broken", results)
+	probes.Save(t, "broken", results)
 	f, err := pm.Facts(t.Context(), driver.ProbeRequest{}, results)
 	if err != nil || !slices.Equal(f.Broken, []string{"lab-bad"}) {
 		t.Errorf("broken %q, error %v", f.Broken, err)
@@ -240,7 +214,7 @@ func TestRealApkLock(t *testing.T) {
 	b, _ := populated(t)
 	b.Need("python3")
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
+	m := boxtest.ByName(b.Facts(pm, driver.ProbeRequest{Refresh: true}))
 	hold := `setsid python3 -c 'import fcntl,time; f=open("/lib/apk/db/lock","w"); fcntl.flock(f,fcntl.LOCK_EX); open("/srv/held","w"); time.sleep(%d)' >/dev/null 2>&1 & echo $! >/srv/pid
 n=0; until [ -e /srv/held ]; do sleep 0.1; n=$((n+1)); [ $n -lt 300 ]; done`
 	b.Sh(fmt.Sprintf(hold, 300))

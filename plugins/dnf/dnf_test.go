@@ -1,69 +1,23 @@
 package dnf
 
 import (
-	"bytes"
-	"encoding/json"
-	"flag"
-	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/ncfleet/ncfleet/plugins/boxtest"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/drivertest"
 	"github.com/ncfleet/ncfleet/plugins/rpm"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
-
 func TestMain(m *testing.M) {
 	drivertest.Main(m, func() driver.Driver { return New() })
 }
 
-var probeNames = []string{"installed", "newer", "upgrade", "upgrade-obsoleting", "security", "locks", "check", "reboot", "host", "stale"}
-
-// recorded reads the outputs of one host's probes, as the real tests wrote them.
-func recorded(t testing.TB, host string) []driver.Result {
-	t.Helper()
-	var out []driver.Result
-	for i, probe := range probeNames {
-		text, err := os.ReadFile(filepath.Join("testdata", host, fmt.Sprintf("%02d-%s.txt", i+1, probe)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		head, rest, _ := bytes.Cut(text, []byte("\n"))
-		var r driver.Result
-		if _, err := fmt.Sscanf(string(head), "exit %d", &r.Exit); err != nil {
-			t.Fatalf("%s of %s: %v", probe, host, err)
-		}
-		r.Stdout, r.Stderr, _ = bytes.Cut(rest, []byte("--- stderr\n"))
-		out = append(out, r)
-	}
-	return out
-}
-
-func golden(t *testing.T, file string, value any) {
-	t.Helper()
-	got, err := json.MarshalIndent(value, "", "\t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs (write it with -update)\ngot:\n%s", file, got)
-	}
-}
+// probes are named as their recorded outputs.
+var probes = boxtest.Recording{"installed", "newer", "upgrade", "upgrade-obsoleting", "security", "locks", "check", "reboot", "host", "stale"}
 
 func TestFactsGolden(t *testing.T) {
 	for _, tc := range []struct {
@@ -72,16 +26,16 @@ func TestFactsGolden(t *testing.T) {
 	}{
 		{"lab", "facts.json", nil}, {"lab", "facts-php.json", []string{"php"}}, {"lab", "facts-os.json", []string{"os"}}, {"interrupted", "facts.json", nil},
 	} {
-		f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: tc.upgrades}, recorded(t, tc.host))
+		f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: tc.upgrades}, probes.Read(t, tc.host))
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, filepath.Join("testdata", tc.host, tc.file), f)
+		boxtest.Golden(t, filepath.Join("testdata", tc.host, tc.file), f)
 	}
 }
 
 func TestCompileGolden(t *testing.T) {
-	f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: []string{"mariadb", "php"}}, recorded(t, "lab"))
+	f, err := New().Facts(t.Context(), driver.ProbeRequest{Upgrades: []string{"mariadb", "php"}}, probes.Read(t, "lab"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +52,12 @@ func TestCompileGolden(t *testing.T) {
 			list[i].Stdin = nil // the scripts are files of their own
 		}
 	}
-	golden(t, filepath.Join("testdata", "compile.json"), c)
+	boxtest.Golden(t, filepath.Join("testdata", "compile.json"), c)
 }
 
 func TestConformance(t *testing.T) {
 	c := drivertest.Packages{
-		Results: recorded(t, "lab"),
+		Results: probes.Read(t, "lab"),
 		Selection: driver.Selection{Changes: []driver.PackageChange{
 			{Name: "openssl-libs", From: "1:3.0.7-27.el9", To: "1:3.0.7-28.el9_4", Change: driver.ChangeUpdate},
 			{Name: "glibc:i686", From: "2.34-83.el9", To: "2.34-100.el9", Change: driver.ChangeUpdate},
@@ -174,11 +128,11 @@ func TestLockHolder(t *testing.T) {
 
 // TestSilentProbes: what dnf says nothing about is a problem, not an empty list.
 func TestSilentProbes(t *testing.T) {
-	for i, name := range probeNames {
+	for i, name := range probes {
 		if name == "locks" || name == "reboot" || name == "stale" {
 			continue // a plugin may be missing; the stale probe speaks for itself
 		}
-		results := recorded(t, "lab")
+		results := probes.Read(t, "lab")
 		results[i] = driver.Result{Exit: 1, Stderr: []byte("Error: Cache-only enabled but no cache for 'lab'\n")}
 		f, err := New().Facts(t.Context(), driver.ProbeRequest{}, results)
 		if err == nil && len(f.Problems) == 0 {
@@ -196,7 +150,7 @@ func TestConfigureRefuses(t *testing.T) {
 }
 
 func FuzzFacts(f *testing.F) {
-	r := recorded(f, "lab")
+	r := probes.Read(f, "lab")
 	f.Add(r[0].Stdout, r[1].Stdout, r[2].Stdout, r[3].Stdout, r[6].Stdout)
 	f.Fuzz(func(t *testing.T, installed, newer, upgrade, obsoleting, check []byte) {
 		results := []driver.Result{{Stdout: installed}, {Stdout: newer}, {Stdout: upgrade}, {Stdout: obsoleting}, {}, {}, {Stdout: check}, {}, r[8], {}}

@@ -1,10 +1,6 @@
 package zypper
 
 import (
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +10,6 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/driver"
 	"github.com/ncfleet/ncfleet/plugins/rpm"
 )
-
-var record = flag.Bool("record", false, "write the outputs of the real zypper to testdata")
 
 var template boxtest.Template
 
@@ -49,14 +43,6 @@ func change(name, to string) driver.PackageChange {
 // refresh renews the index, as a survey does.
 func refresh(b *boxtest.Box) { b.Sh("zypper -n refresh") }
 
-func byName(f driver.PackageFacts) map[string]driver.PackageChange {
-	m := map[string]driver.PackageChange{}
-	for _, c := range f.Pending {
-		m[c.Name] = c
-	}
-	return m
-}
-
 func version(b *boxtest.Box, name string) string {
 	r := b.Run(driver.Command{Argv: []string{"rpm", "-q", "--qf", "%{VERSION} ", name}})
 	if r.Exit != 0 {
@@ -74,26 +60,13 @@ func compiled(t *testing.T, pm driver.PackageManager, changes ...driver.PackageC
 	return c
 }
 
-func saveResults(t *testing.T, dir string, results []driver.Result) {
-	t.Helper()
-	if !*record {
-		return
-	}
-	for i, r := range results {
-		text := fmt.Sprintf("exit %d\n%s--- stderr\n%s", r.Exit, r.Stdout, r.Stderr)
-		if err := os.WriteFile(filepath.Join("testdata", dir, fmt.Sprintf("%02d-%s.txt", i+1, probeNames[i])), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 const longName = "lab-package-with-a-name-longer-than-a-column-of-the-table-is-wide"
 
 func TestRealZypperUpdates(t *testing.T) {
 	b := populated(t)
 	pm := New()
 	results := b.Probe(pm, driver.ProbeRequest{Refresh: true})
-	saveResults(t, "lab", results[1:])
+	probes.Save(t, "lab", results[1:])
 	f, err := pm.Facts(t.Context(), driver.ProbeRequest{Refresh: true}, results)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +74,7 @@ func TestRealZypperUpdates(t *testing.T) {
 	if len(f.Problems) != 0 || len(f.Broken) != 0 || f.Lock != "" || f.RebootRequired {
 		t.Errorf("problems %q, broken %q, lock %q, reboot %v", f.Problems, f.Broken, f.Lock, f.RebootRequired)
 	}
-	m := byName(f)
+	m := boxtest.ByName(f)
 	replaces := "new, perhaps in place of lab-old; packages are never removed"
 	for name, want := range map[string]driver.PackageChange{
 		"lab-plain":      {From: "1.0-1", To: "2.0-1", Change: driver.ChangeUpdate},
@@ -157,7 +130,7 @@ func TestRealZypperUpdates(t *testing.T) {
 func TestRealZypperUpgradeByName(t *testing.T) {
 	b := populated(t)
 	pm := New()
-	m := byName(b.Facts(pm, driver.ProbeRequest{Refresh: true, Upgrades: []string{"php"}}))
+	m := boxtest.ByName(b.Facts(pm, driver.ProbeRequest{Refresh: true, Upgrades: []string{"php"}}))
 	if m["php"].Held || m["php"].To != "8.3.1-1" || !m["mariadb-server"].Held {
 		t.Fatalf("%+v", m)
 	}
@@ -225,7 +198,7 @@ func TestRealZypperInterrupted(t *testing.T) {
 	cmds := compiled(t, pm, change("lab-slow", "2.0-1"))
 	b.Sh("setsid zypper -n install lab-slow=2.0-1 >/dev/null 2>&1 & zypper=$!\nn=0; until [ -e /srv/waits ]; do sleep 0.2; n=$((n+1)); [ $n -lt 300 ]; done\nkill -9 $(pgrep -x rpm) $zypper; touch /srv/go-on")
 	results := b.Probe(pm, driver.ProbeRequest{})
-	saveResults(t, "interrupted", results)
+	probes.Save(t, "interrupted", results)
 	f, err := pm.Facts(t.Context(), driver.ProbeRequest{}, results)
 	if err != nil || !slices.Equal(f.Broken, []string{"lab-slow"}) || len(f.Problems) != 1 || !strings.Contains(f.Problems[0], "interrupted") {
 		t.Errorf("broken %q, problems %q, error %v", f.Broken, f.Problems, err)
