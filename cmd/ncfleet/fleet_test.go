@@ -38,7 +38,8 @@ func newFleet(t *testing.T, hosts int) *fleet {
 	if raceDetector && hosts > 1 {
 		t.Skip("simulated hosts take minutes under the race detector; one of them is enough there")
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
+	// The fleet ends with it.
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute+time.Duration(hosts)*5*time.Second)
 	t.Cleanup(stop)
 	s, err := sim.Start(ctx, sim.Options{Dir: t.TempDir(), Hosts: hosts, UpgradeSeconds: 0.3})
 	if err != nil {

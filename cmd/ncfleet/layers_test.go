@@ -32,27 +32,40 @@ var rows = [][]string{
 // within names the edges inside one row that are part of one thing.
 var within = map[string]string{"plugins/rpc": "plugins/rpc/driverv1"}
 
-// pure packages neither reach the outside nor read a clock.
-var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm", "plugins/packages"}
+// pure packages neither reach the outside nor read a clock. Package drivers are
+// among them: they compile and parse, and so their crash strands no host.
+var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm", "plugins/packages",
+	"plugins/apt", "plugins/dnf", "plugins/zypper", "plugins/apk"}
 
-// only says which packages alone may import a library.
+// confined packages see their driver's block alone: no environment, files or
+// programs of the machine, from which they could take credentials.
+var confined = []string{"plugins/cloud", "plugins/aws", "plugins/hcloud", "plugins/digitalocean", "plugins/openstack",
+	"plugins/vsphere", "plugins/libvirt", "plugins/proxmox"}
+
+var confinedImports = []string{"os", "os/exec", "os/user", "syscall"}
+
+// only says which packages alone may import a library; those of nobody search
+// the machine for credentials.
 var only = map[string][]string{
-	"github.com/hashicorp/hcl/":          {"inventory", "inventory/importer"},
-	"github.com/zclconf/go-cty/":         {"inventory", "inventory/importer"},
-	"go.yaml.in/yaml/":                   {"inventory/importer"},
-	"github.com/hashicorp/go-plugin":     {"plugins/rpc", "controller/drivers"},
-	"google.golang.org/grpc":             {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
-	"google.golang.org/protobuf":         {"plugins/rpc", "plugins/rpc/driverv1"},
-	"golang.org/x/crypto/ssh":            {"controller/remote", "controller/sim"},
-	"modernc.org/sqlite":                 {"controller/journal"},
-	"github.com/spf13/cobra":             {"cmd/*"},
-	"github.com/aws/":                    {"plugins/aws"},
-	"github.com/ProtonMail/go-crypto":    {"controller/release"},
-	"github.com/vmware/govmomi":          {"plugins/vsphere"},
-	"github.com/gophercloud/":            {"plugins/openstack"},
-	"github.com/digitalocean/go-libvirt": {"plugins/libvirt"},
-	"github.com/digitalocean/godo":       {"plugins/digitalocean"},
-	"github.com/hetznercloud/":           {"plugins/hcloud"},
+	"github.com/aws/aws-sdk-go-v2/config":           {},
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds": {},
+	"github.com/gophercloud/utils":                  {},
+	"github.com/hashicorp/hcl/":                     {"inventory", "inventory/importer"},
+	"github.com/zclconf/go-cty/":                    {"inventory", "inventory/importer"},
+	"go.yaml.in/yaml/":                              {"inventory/importer"},
+	"github.com/hashicorp/go-plugin":                {"plugins/rpc", "controller/drivers"},
+	"google.golang.org/grpc":                        {"plugins/rpc", "plugins/rpc/driverv1", "controller/drivers"},
+	"google.golang.org/protobuf":                    {"plugins/rpc", "plugins/rpc/driverv1"},
+	"golang.org/x/crypto/ssh":                       {"controller/remote", "controller/sim"},
+	"modernc.org/sqlite":                            {"controller/journal"},
+	"github.com/spf13/cobra":                        {"cmd/*"},
+	"github.com/aws/":                               {"plugins/aws"},
+	"github.com/ProtonMail/go-crypto":               {"controller/release"},
+	"github.com/vmware/govmomi":                     {"plugins/vsphere"},
+	"github.com/gophercloud/":                       {"plugins/openstack"},
+	"github.com/digitalocean/go-libvirt":            {"plugins/libvirt"},
+	"github.com/digitalocean/godo":                  {"plugins/digitalocean"},
+	"github.com/hetznercloud/":                      {"plugins/hcloud"},
 }
 
 var impureImports = []string{"os", "net", "math/rand", "math/rand/v2", "os/exec", "syscall", "io/ioutil", "path/filepath"}
@@ -83,6 +96,9 @@ func TestLayersCatch(t *testing.T) {
 		"imports net/http":            {"controller/plan", `package plan; import _ "net/http"`},
 		"goroutine":                   {"controller/plan", `package plan; func f() { go f() }`},
 		"stands in no layer":          {"controller/util", `package util`},
+		"belongs to nobody":           {"plugins/aws", `package aws; import _ "github.com/aws/aws-sdk-go-v2/config"`},
+		"sees its driver's block":     {"plugins/hcloud", `package hcloud; import _ "os"`},
+		"pure package plugins/apt":    {"plugins/apt", `package apt; import _ "os/exec"`},
 		"hashicorp/hcl":               {"controller/plan", `package plan; import _ "github.com/hashicorp/hcl/v2"`},
 	}
 	for want, c := range cases {
@@ -175,13 +191,23 @@ func importProblems(pkg string, row int, path string) []string {
 			ok = ok || a == pkg || strings.HasSuffix(a, "/*") && strings.HasPrefix(pkg, strings.TrimSuffix(a, "*"))
 		}
 		if !ok {
-			problems = append(problems, pkg+" imports "+path+", which belongs to "+strings.Join(allowed, " and "))
+			problems = append(problems, pkg+" imports "+path+", which belongs to "+orNobody(allowed))
 		}
+	}
+	if slices.Contains(confined, pkg) && slices.Contains(confinedImports, path) {
+		problems = append(problems, pkg+" sees its driver's block alone, and imports "+path)
 	}
 	if slices.Contains(pure, pkg) && (slices.Contains(impureImports, path) || strings.HasPrefix(path, "net/") && path != "net/url") {
 		problems = append(problems, "pure package "+pkg+" imports "+path)
 	}
 	return problems
+}
+
+func orNobody(list []string) string {
+	if len(list) == 0 {
+		return "nobody"
+	}
+	return strings.Join(list, " and ")
 }
 
 func clockProblems(pkg string, file *ast.File) []string {
