@@ -50,13 +50,13 @@ func (p *Pool) completeOne(ctx context.Context, c Config, depth int) (Config, er
 	if err != nil {
 		return c, err
 	}
+	if err := refuseOptions(&c, a); err != nil {
+		return c, err
+	}
 	if c.Jump == nil {
 		if c.Jump, err = p.jumpsOf(ctx, c, a, file, depth); err != nil {
 			return c, err
 		}
-	}
-	if err := refuseOptions(&c, a); err != nil {
-		return c, err
 	}
 	alias := c.Address
 	c.Address = orElse(a.First("hostname"), c.Address)
@@ -92,7 +92,7 @@ func refuseOptions(c *Config, a sshconfig.Answer) error {
 		v := a.First(option)
 		return v != "" && v != "none"
 	}
-	if len(c.Jump) == 0 && set("proxycommand") {
+	if c.Jump == nil && set("proxycommand") {
 		complain("ProxyCommand", "write it as ProxyJump there, or as jump in the inventory")
 	}
 	for _, option := range []string{"BindAddress", "BindInterface"} {
