@@ -23,6 +23,8 @@ type Fleet struct {
 	// Digest is the SHA-256 (hex) over the names and bytes of all files read.
 	Digest string
 	Files  []string
+
+	loader *loader // what Settings and Select look up; nil unless Load made the fleet
 }
 
 // Host returns the host of that name, or nil.
