@@ -75,7 +75,9 @@ type loader struct {
 	byName   map[string]int
 	filled   map[string]bool // labels present in every host's value
 	groups   []*group
-	diags    collector
+	// blackouts are those of the whole inventory.
+	blackouts []Blackout
+	diags     collector
 }
 
 // source is one inventory file.
@@ -104,6 +106,7 @@ func (l *loader) load(paths []string) *Fleet {
 	l.readDrivers()
 	l.readHosts()
 	l.readGroups()
+	l.blackouts = l.readBlackouts()
 	rollouts := l.readRollouts()
 	notify := l.readNotify()
 	if hasErrors(l.diags.list) {
