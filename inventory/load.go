@@ -77,7 +77,9 @@ type loader struct {
 	byName   map[string]int
 	filled   map[string]bool // labels present in every host's value
 	groups   []*group
-	diags    collector
+	// blackouts are those of the whole inventory.
+	blackouts []Blackout
+	diags     collector
 }
 
 // source is one inventory file.
@@ -108,6 +110,7 @@ func (l *loader) load(paths []string) *Fleet {
 	l.readHosts()
 	l.readGroups()
 	l.resolveJumps()
+	l.blackouts = l.readBlackouts()
 	rollouts := l.readRollouts()
 	notify := l.readNotify()
 	if hasErrors(l.diags.list) {

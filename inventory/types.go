@@ -195,9 +195,14 @@ type Rollout struct {
 	// that is not heard any more, as long as nothing was changed; then it lets its
 	// users in. 0 means never.
 	ReopenAfter time.Duration
-	Window      *Window
-	Gate        Gate
-	Range       Range
+	Windows     []Window   // in file order; none: always
+	Blackouts   []Blackout // the rollout's, then those of the whole inventory
+	// WindowCutoff "expected" (default) starts nothing that is not expected to
+	// end, with WindowReserve left, before the window does; "none" does.
+	WindowCutoff  string
+	WindowReserve time.Duration
+	Gate          Gate
+	Range         Range
 }
 
 // System is the goal for the host's packages.
@@ -243,7 +248,11 @@ type Wave struct {
 	Said    string
 	Bake    time.Duration
 	Approve bool
-	Range   Range
+	// Approvals is how many different people must approve; 0 without Approve.
+	Approvals int
+	// ApproveExpires is how long an approval counts, 0 for ever.
+	ApproveExpires time.Duration
+	Range          Range
 }
 
 // Spread keeps targets that share a label value from being out together.
@@ -254,10 +263,30 @@ type Spread struct {
 
 // Window is when targets may start.
 type Window struct {
-	Days []string // "mon" … "sun"; empty = every day
+	Days []string // "mon" … "sun", "second sat", "last sun"; empty = every day
 	From string   // "22:00"
 	To   string   // "04:00", past midnight when not after From
 	Zone string   // IANA
+}
+
+// ZoneNames lists the time zones of the rollout's windows and blackouts.
+func (r *Rollout) ZoneNames() []string {
+	var names []string
+	for _, w := range r.Windows {
+		names = append(names, w.Zone)
+	}
+	for _, b := range r.Blackouts {
+		names = append(names, b.Zone)
+	}
+	return names
+}
+
+// Blackout is a range of dates on which no target starts.
+type Blackout struct {
+	From   string // "2026-12-24"
+	To     string // the last day; From when not given
+	Zone   string // IANA
+	Reason string
 }
 
 // Gate tunes what is checked before users are let in.

@@ -160,6 +160,9 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 	}
 	defer w.close()
 	in := plan.Input{Fleet: fleet, Rollout: r, Scripts: nextcloud.ScriptDigests()}
+	if in.Zones, err = loadZones(r.ZoneNames()); err != nil {
+		return plan.Plan{}, nil, err
+	}
 	if in.Facts, err = w.survey(ctx, r.Hosts, true); err != nil {
 		return plan.Plan{}, nil, err
 	}
