@@ -34,7 +34,7 @@ func completions(a *app, root *cobra.Command) {
 			}
 		}
 		switch c.Name() {
-		case "survey", "lease", "report":
+		case "survey", "lease", "report", "sudoers":
 			c.ValidArgsFunction = names(a.hostNames)
 		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)

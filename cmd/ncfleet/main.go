@@ -108,6 +108,7 @@ func rootCommand(a *app) *cobra.Command {
 		demoCommand(a),
 		versionCommand(a),
 		reportCommand(a),
+		sudoersCommand(a),
 	)
 	completions(a, root)
 	usage(root)

@@ -206,6 +206,9 @@ func (e *SudoError) Error() string {
 	return fmt.Sprintf("cannot run %s on host %s as %s: %s [%s]", e.Command, e.Host, e.User, what, e.Text)
 }
 
+// SudoRefusal says why, for those who need not know this package.
+func (e *SudoError) SudoRefusal() string { return e.Reason }
+
 // LeaseHeld means that another rollout holds the host's lease.
 type LeaseHeld struct {
 	Host   string

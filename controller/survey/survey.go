@@ -2,6 +2,7 @@ package survey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -42,7 +43,11 @@ type Request struct {
 	// offers. Both are slow.
 	SetupChecks bool
 	AppStore    bool
-	Now         func() time.Time
+	// Shops tries from the host whether each instance's app store answers.
+	Shops bool
+	// Indices asks which of the database's indices are missing.
+	Indices bool
+	Now     func() time.Time
 }
 
 // Take surveys one host. It never fails: a host that cannot be surveyed gives
@@ -63,7 +68,7 @@ func take(ctx context.Context, r Request) plan.Facts {
 	if r.Packages == nil && r.PackagesFor != nil {
 		found, err := manager(ctx, r.Remote)
 		if err != nil {
-			return plan.Facts{Unreachable: err.Error()}
+			return unreachable(err)
 		}
 		r.Packages, driverErr = choose(r, found)
 	}
@@ -72,7 +77,7 @@ func take(ctx context.Context, r Request) plan.Facts {
 	}
 	res, err := r.Remote.Run(ctx, command(r, probes))
 	if err != nil {
-		return plan.Facts{Unreachable: err.Error()}
+		return unreachable(err)
 	}
 	f, results, err := parse(r.Host, res.Stdout)
 	if err != nil {
@@ -81,10 +86,21 @@ func take(ctx context.Context, r Request) plan.Facts {
 	urls := remoteURLs(r.Downloads)
 	for i := range f.Downloads {
 		if i < len(urls) {
-			f.Downloads[i].URL = urls[i]
+			f.Downloads[i].URL = urls[i] // also where nothing came back
 		}
 	}
 	packages(ctx, r, &f, probes, results, driverErr)
+	return f
+}
+
+// unreachable says why a host was not surveyed at all, and whether it was sudo
+// that refused.
+func unreachable(err error) plan.Facts {
+	f := plan.Facts{Unreachable: err.Error()}
+	var s interface{ SudoRefusal() string }
+	if errors.As(err, &s) {
+		f.SudoRefusal = s.SudoRefusal()
+	}
 	return f
 }
 
