@@ -294,25 +294,7 @@ func outcomeTarget(pg *page, s *rollout.State, p *plan.Target, now time.Time) {
 
 // next names the commands that lead on.
 func next(pg *page, s *rollout.State, o Options) {
-	lines := targetCommands(s, o)
-	if s.HaltReason != "" || s.Paused {
-		what := "go on"
-		if s.HaltReason != "" {
-			what += ", with the failures so far accepted"
-		}
-		lines = append(lines, [2]string{o.command("resume"), what})
-	}
-	for i, w := range s.Plan.Waves {
-		if w.Approve && !s.Waves[i].Approved && s.Ended == "" && (i == 0 || s.Waves[i-1].Passed) {
-			lines = append(lines, [2]string{o.command("approve --wave " + w.Name), "let the wave start"})
-		}
-		for _, t := range w.Targets {
-			if s.Targets[t.Name].Refused && s.Targets[t.Name].Settled() {
-				lines = append(lines, [2]string{o.command("plan " + s.Plan.Rollout), "plan anew what was refused"})
-				break
-			}
-		}
-	}
+	lines := nextCommands(s, o)
 	if len(lines) == 0 {
 		return
 	}
@@ -335,6 +317,35 @@ func next(pg *page, s *rollout.State, o Options) {
 		}
 		pg.item(2, 30, "", l[0], l[1])
 	}
+}
+
+// nextCommands are the commands that lead on, each with what it does.
+func nextCommands(s *rollout.State, o Options) [][2]string {
+	lines := decisionCommands(s, o)
+	for _, t := range s.Targets {
+		if t.Refused && t.Settled() {
+			return append(lines, [2]string{o.command("plan " + s.Plan.Rollout), "plan anew what was refused"})
+		}
+	}
+	return lines
+}
+
+// decisionCommands are those that decide what the rollout waits for.
+func decisionCommands(s *rollout.State, o Options) [][2]string {
+	lines := targetCommands(s, o)
+	if s.HaltReason != "" || s.Paused {
+		what := "go on"
+		if s.HaltReason != "" {
+			what += ", with the failures so far accepted"
+		}
+		lines = append(lines, [2]string{o.command("resume"), what})
+	}
+	for i, w := range s.Plan.Waves {
+		if w.Approve && !s.Waves[i].Approved && s.Ended == "" && (i == 0 || s.Waves[i-1].Passed) {
+			lines = append(lines, [2]string{o.command("approve --wave " + w.Name), "let the wave start"})
+		}
+	}
+	return lines
 }
 
 // targetCommands are the commands about targets that ask for a decision.
