@@ -49,13 +49,21 @@ func (a *app) outlive() (end func()) {
 	if _, ok := out.(*screen.Steady); ok {
 		return func() {}
 	}
-	o, e := screen.NewSteady(out), screen.NewSteady(errs)
+	o, e := steady(out), steady(errs)
 	a.stdout, a.stderr = o, e
 	return func() {
 		o.Close(flushLimit)
 		e.Close(flushLimit)
 		a.stdout, a.stderr = out, errs
 	}
+}
+
+// steady is w as outlive has made it.
+func steady(w io.Writer) *screen.Steady {
+	if s, ok := w.(*screen.Steady); ok {
+		return s
+	}
+	return screen.NewSteady(w)
 }
 
 // liveOn is the terminal behind w when a live view can be shown on it, nil when
@@ -112,7 +120,7 @@ func (a *app) course(id string, p *plan.Plan, events []rollout.Event) (*course, 
 	if err != nil {
 		return nil, err
 	}
-	t := report.Terminal{W: f, Size: func() (int, int) { return paintable(f) }, Now: now}
+	t := report.Terminal{W: steady(w), Size: func() (int, int) { return paintable(f) }, Now: now}
 	if c.view, err = report.NewView(id, s, events, t, look); err != nil {
 		return nil, err
 	}

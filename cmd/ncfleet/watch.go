@@ -37,6 +37,7 @@ Ctrl-C ends watching, not the rollout. At the end it shows what status shows, an
 			if err != nil {
 				return err
 			}
+			defer a.outlive()()
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
 			if err := a.watch(ctx, j, id); err != nil {
@@ -73,7 +74,7 @@ func (a *app) watch(ctx context.Context, j *journal.Journal, id string) error {
 		if !free {
 			driven = now()
 		}
-		if now().Sub(driven) > orphanLimit {
+		if now().Sub(driven) > orphanLimit || steady(a.talk()).Gone() {
 			return nil
 		}
 		select {

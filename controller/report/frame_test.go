@@ -223,13 +223,30 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// TestStatusOfManyFolds: how a rollout over 200 targets stands is told in a few
+// lines, with those that move one by one.
+func TestStatusOfManyFolds(t *testing.T) {
+	tp := play(t, fleetOf(t, numbered(200), 1, 4, 10, 25, 60, 100), troubled("cloud-31", "cloud-60", "cloud-45"))
+	v, now := tp.at(t, tp.lasts()/2, Options{})
+	s := v.moment.State
+	var b bytes.Buffer
+	o := Options{Live: &Live{Running: true, Now: now, Waits: s.Next(now).Waits}}
+	if err := Outcome(&b, "20261123-021400-spring-7a05b6", s, "", o); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status-200.txt", b.Bytes())
+	if n := bytes.Count(b.Bytes(), []byte("\n")); n > 100 {
+		t.Errorf("%d lines", n)
+	}
+}
+
 // TestFramesFitTheTerminal: at any instant and size no line is too wide, there
 // are never too many, and without colour nothing in them is for the terminal.
 func TestFramesFitTheTerminal(t *testing.T) {
 	names := append(numbered(30), "大きな-クラウド-東京", "tab\tand\x1b[31mred", "rtl-\u202eedoc", "emoji-👩‍👩‍👧-🇩🇪", strings.Repeat("long", 60))
 	tp := play(t, fleetOf(t, names, 1, 4, 10, 20), troubled("cloud-07", "大きな-クラウド-東京", "cloud-20"))
 	for _, color := range []bool{false, true} {
-		for after := time.Duration(0); after <= tp.lasts(); after += tp.lasts() / 23 {
+		for after := time.Duration(0); after <= tp.lasts(); after += tp.lasts() / 11 {
 			v, now := tp.at(t, after, Options{Command: "ncfleet -i /srv/" + strings.Repeat("very-long-", 20) + "fleet.hcl", Color: color})
 			v.Note("interrupted; finishing 3 targets: \x1b[2J大きな-クラウド-東京")
 			v.Reached("cloud-09", fmt.Errorf("cannot connect: \x07refused\r\n"), now)

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -14,16 +13,15 @@ import (
 
 // Limits of the live view.
 const (
-	viewEvery  = time.Second            // how often it is painted when nothing happens
-	viewSoon   = 100 * time.Millisecond // and at most when much does
-	viewAnew   = 15 * time.Second       // how often all of it is painted: others write on a terminal, too
-	closeLimit = 2 * time.Second        // how long a terminal that takes nothing is waited for
-	keptNews   = 50                     // lines
+	viewEvery = time.Second            // how often it is painted when nothing happens
+	viewSoon  = 100 * time.Millisecond // and at most when much does
+	viewAnew  = 15 * time.Second       // how often all of it is painted: others write on a terminal, too
+	keptNews  = 50                     // lines
 )
 
 // Terminal is what a View paints on.
 type Terminal struct {
-	W io.Writer
+	W *screen.Steady
 	// Size is the terminal's at this moment; zero when nothing may be painted:
 	// it is gone, or another program has it.
 	Size func() (width, height int)
@@ -40,20 +38,19 @@ type View struct {
 	lines  *ring
 	o      Options
 
-	t       Terminal
-	painter *screen.Painter
-	wake    chan struct{}
-	anew    chan struct{}
-	leave   chan chan struct{}
-	stop    chan struct{}
-	gone    chan struct{}
-	once    sync.Once
+	t     Terminal
+	wake  chan struct{}
+	anew  chan struct{}
+	leave chan chan struct{}
+	stop  chan struct{}
+	gone  chan struct{}
+	once  sync.Once
 }
 
 // NewView returns a view of a rollout of which events happened so far. It
 // paints nothing before Start.
 func NewView(id string, s *rollout.State, events []rollout.Event, t Terminal, o Options) (*View, error) {
-	v := &View{o: o, t: t, painter: screen.NewPainter(t.W), lines: &ring{}, wake: make(chan struct{}, 1), anew: make(chan struct{}, 1),
+	v := &View{o: o, t: t, lines: &ring{}, wake: make(chan struct{}, 1), anew: make(chan struct{}, 1),
 		leave: make(chan chan struct{}), stop: make(chan struct{}), gone: make(chan struct{}),
 		moment: Moment{ID: id, State: s, Gates: map[string]map[string]string{}, Away: map[string]time.Time{}}}
 	quiet := o
@@ -176,47 +173,40 @@ func (v *View) Suspend() {
 	case v.leave <- done:
 		<-done
 	case <-v.gone:
-	case <-time.After(closeLimit):
 	}
 }
 
-// Close gives the terminal back for good. It does not wait long for one that
-// takes nothing, and may be called from any goroutine, and again.
+// Close gives the terminal back for good. It may be called from any goroutine,
+// and again; Start must have been called before.
 func (v *View) Close() {
 	v.once.Do(func() { close(v.stop) })
-	select {
-	case <-v.gone:
-	case <-time.After(closeLimit):
-	}
+	<-v.gone
 }
 
-// paint is the goroutine that alone uses the painter. The first error ends it:
-// the terminal is gone.
+// paint is the goroutine that alone uses the painter. While the terminal has
+// not taken the last frame, none is painted.
 func (v *View) paint() {
 	defer close(v.gone)
-	defer func() { _ = v.painter.Leave() }() // a terminal that is gone needs nothing back
+	p := screen.NewPainter(v.t.W)
+	defer p.Leave() // a Steady never fails
 	tick := time.NewTicker(viewEvery)
 	defer tick.Stop()
-	var last time.Time
-	for anew := true; ; anew = false {
-		if w, h := v.t.Size(); w > 0 && h > 0 {
+	var last time.Time // all of it was painted
+	for {
+		if w, h := v.t.Size(); w > 0 && h > 0 && !v.t.W.Busy() {
 			now := v.t.Now()
-			if anew = anew || now.Sub(last) > viewAnew; anew {
+			anew := now.Sub(last) > viewAnew
+			if anew {
 				last = now
 			}
-			if err := v.painter.Paint(v.Frame(now, w, h), w, h, anew); err != nil {
-				return
-			}
+			p.Paint(v.Frame(now, w, h), w, h, anew)
 		}
 		select {
 		case <-v.stop:
 			return
 		case done := <-v.leave:
-			err := v.painter.Leave()
+			p.Leave()
 			close(done)
-			if err != nil {
-				return
-			}
 			select {
 			case <-v.anew:
 			case <-v.stop:

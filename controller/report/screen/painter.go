@@ -2,7 +2,6 @@ package screen
 
 import (
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -10,7 +9,7 @@ import (
 // the terminal's alternate screen, so that leaving brings back what stood
 // there. One goroutine uses it at a time.
 type Painter struct {
-	w      io.Writer
+	w      *Steady
 	shown  []string
 	width  int
 	height int
@@ -26,12 +25,12 @@ const (
 )
 
 // NewPainter returns a painter that has not painted yet.
-func NewPainter(w io.Writer) *Painter { return &Painter{w: w} }
+func NewPainter(w *Steady) *Painter { return &Painter{w: w} }
 
 // Paint shows lines on a terminal of that size; only lines that changed are
 // written, or with anew all of them. It expects no line wider than the
 // terminal and no more lines than it has.
-func (p *Painter) Paint(lines []string, width, height int, anew bool) error {
+func (p *Painter) Paint(lines []string, width, height int, anew bool) {
 	var b strings.Builder
 	if !p.on {
 		b.WriteString(enter)
@@ -54,20 +53,21 @@ func (p *Painter) Paint(lines []string, width, height int, anew bool) error {
 	for len(p.shown) < height {
 		p.shown = append(p.shown, "")
 	}
-	if b.Len() == 0 {
-		return nil
-	}
-	_, err := io.WriteString(p.w, b.String())
-	return err
+	p.write(b.String())
 }
 
 // Leave gives the terminal back as it was. It may be called at any time, and
 // again.
-func (p *Painter) Leave() error {
-	if !p.on {
-		return nil
+func (p *Painter) Leave() {
+	if p.on {
+		p.on, p.shown = false, nil
+		p.write(leave)
 	}
-	p.on, p.shown = false, nil
-	_, err := io.WriteString(p.w, leave)
-	return err
+}
+
+// write hands text to the terminal, whole or not at all.
+func (p *Painter) write(text string) {
+	if text != "" {
+		_, _ = p.w.Write([]byte(text)) // a Steady never fails
+	}
 }

@@ -19,7 +19,8 @@ type Steady struct {
 	mu   sync.Mutex
 	more *sync.Cond
 	buf  []byte
-	lost int // lines left out
+	lost int  // lines left out
+	busy bool // bytes are under way
 	dead bool
 	end  bool
 	gone chan struct{}
@@ -57,6 +58,21 @@ func (s *Steady) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Busy reports whether something still waits to be written: what would only
+// replace it need not be.
+func (s *Steady) Busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy && !s.dead || len(s.buf) > 0
+}
+
+// Gone reports whether what it writes to takes nothing more, ever.
+func (s *Steady) Gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dead
+}
+
 func (s *Steady) pump() {
 	defer close(s.gone)
 	for {
@@ -65,15 +81,19 @@ func (s *Steady) pump() {
 			s.more.Wait()
 		}
 		b := s.buf
-		s.buf = nil
+		s.buf, s.busy = nil, true
 		s.mu.Unlock()
 		if len(b) == 0 {
 			return
 		}
-		if _, err := s.w.Write(b); err != nil {
-			s.mu.Lock()
-			s.dead, s.buf = true, nil
-			s.mu.Unlock()
+		_, err := s.w.Write(b)
+		s.mu.Lock()
+		s.busy, s.dead = false, err != nil
+		if s.dead {
+			s.buf = nil
+		}
+		s.mu.Unlock()
+		if err != nil {
 			return
 		}
 	}
