@@ -37,6 +37,8 @@ require github.com/knqyf263/go-apk-version v0.0.0-20200609155635-041fdbb8563f
 
 require github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 
+require github.com/rivo/uniseg v0.4.7
+
 require (
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.12 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.12 // indirect

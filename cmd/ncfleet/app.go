@@ -49,13 +49,13 @@ func (a *app) json() bool { return a.output == "json" }
 
 // color reports whether w is a terminal that shows colour.
 func (a *app) color(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+	f := fileOf(w)
+	return f != nil && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // width is the terminal's, 80 elsewhere.
 func (a *app) width(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
+	if f := fileOf(w); f != nil {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 {
 			return n
 		}

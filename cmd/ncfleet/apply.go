@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -92,6 +93,7 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 
 // apply journals the plan under a new rollout and carries it out.
 func (a *app) apply(ctx context.Context, p plan.Plan) error {
+	defer a.outlive()()
 	dir, err := a.state()
 	if err != nil {
 		return err
@@ -201,9 +203,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	if err != nil {
 		return err
 	}
-	lines := a.talk()
-	progress := report.NewProgress(lines, p, a.look(lines))
 	before, err := replay(j, id)
+	if err != nil {
+		return err
+	}
+	events, err := j.Events(id, 0)
 	if err != nil {
 		return err
 	}
@@ -212,19 +216,24 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: sinks{progress, told},
+	shown, err := a.course(id, p, events)
+	if err != nil {
+		return err
+	}
+	quiet := sync.OnceFunc(shown.end)
+	defer quiet() // also when the loop panics
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{shown, told},
 		Zones: before.Zones, Who: who(), Now: now})
 	if err != nil {
 		return err
 	}
-	ctx, drain, stop := a.interrupts(ctx, id)
+	ctx, drain, stop := a.interrupts(ctx, shown)
 	defer stop()
-	a.hearReached(func(host string, err error) { progress.Reached(host, err, now()) })
+	a.hearReached(shown.reached)
 	defer a.hearReached(nil)
-	quiet := signOfLife(progress)
 	verdict, err := c.Run(ctx, drain)
 	quiet()
-	fmt.Fprintln(lines)
+	fmt.Fprintln(a.talk())
 	return a.ended(id, c.State(), verdict, err)
 }
 
@@ -262,7 +271,7 @@ func (a *app) talk() io.Writer {
 
 // interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
 // into a detach.
-func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-chan struct{}, func()) {
+func (a *app) interrupts(ctx context.Context, shown *course) (context.Context, <-chan struct{}, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	drain := make(chan struct{})
 	signals := make(chan os.Signal, 2)
@@ -270,7 +279,11 @@ func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-cha
 	go func() {
 		select {
 		case <-signals:
-			fmt.Fprintln(a.stderr, "\nfinishing what has begun; nothing new starts. Interrupt once more to leave at once.")
+			if text := shown.finishing(); shown.view != nil {
+				shown.view.Note(text)
+			} else {
+				fmt.Fprintln(a.stderr, "\n"+text)
+			}
 			close(drain)
 		case <-ctx.Done():
 			return

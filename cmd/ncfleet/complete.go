@@ -40,7 +40,7 @@ func completions(a *app, root *cobra.Command) {
 			c.ValidArgsFunction = names(a.rolloutNames)
 		case "approve", "rollback":
 			c.ValidArgsFunction = names(a.targetsOfNewest)
-		case "status", "log", "resume":
+		case "status", "watch", "log", "resume":
 			c.ValidArgsFunction = names(a.rolloutIDs)
 		}
 	}

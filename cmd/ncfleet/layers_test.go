@@ -18,7 +18,7 @@ const module = "github.com/ncfleet/ncfleet/"
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
 	{"plugins/driver", "examples"},
-	{"inventory", "inventory/sshconfig", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy"},
+	{"inventory", "inventory/sshconfig", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy", "controller/report/screen"},
 	{"controller/plan", "inventory/importer", "plugins/rpm", "plugins/packages", "inventory/exporter"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/fleetreport", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs", "plugins/apk", "plugins/libvirt", "plugins/proxmox", "plugins/vsphere", "plugins/lvm", "plugins/zfs", "plugins/openstack"},

@@ -97,7 +97,7 @@ func rootCommand(a *app) *cobra.Command {
 	f.BoolVar(&a.noColor, "no-color", false, "no colour, as with NO_COLOR")
 	f.IntVar(&a.parallel, "parallel", 200, "most hosts surveyed at once")
 	root.AddCommand(
-		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a),
+		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a), watchCommand(a),
 		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a), leaseCommand(a),
 		snapshotCommand(a),
 		inventoryCommand(a),

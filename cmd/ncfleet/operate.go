@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ncfleet/ncfleet/controller/journal"
-	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
@@ -50,29 +49,6 @@ func (a *app) read() (*journal.Journal, error) {
 			filepath.Join(dir, journal.FileName))
 	}
 	return j, err
-}
-
-func logCommand(a *app) *cobra.Command {
-	var target string
-	c := &cobra.Command{Use: "log [ROLLOUT-ID]", Short: "every event of a rollout, oldest first", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			j, err := a.read()
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			id, err := pick(j, args)
-			if err != nil {
-				return err
-			}
-			events, err := j.Events(id, 0)
-			if err != nil {
-				return err
-			}
-			return report.Log(a.stdout, events, target, a.json(), a.look(a.stdout))
-		}}
-	c.Flags().StringVar(&target, "target", "", "this target only")
-	return c
 }
 
 // ask leaves a request and waits a little for a running controller to answer.
@@ -259,6 +235,7 @@ func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State)
 			return nil
 		}
 	}
+	defer a.outlive()()
 	dir, err := a.state()
 	if err != nil {
 		return err

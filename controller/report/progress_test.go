@@ -362,7 +362,7 @@ func TestLog(t *testing.T) {
 		json           bool
 	}{{"log.txt", "", false}, {"log-target.txt", "cloud-02", false}, {"log.ndjson", "cloud-02", true}} {
 		var b bytes.Buffer
-		if err := Log(&b, events, c.target, c.json, Options{}); err != nil {
+		if err := Log(&b, events, LogFilter{Target: c.target}, c.json, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, c.golden, b.Bytes())
