@@ -100,6 +100,7 @@ func (a *app) follow(j *journal.Journal, id string, s *rollout.State, shown *cou
 			return false, fmt.Errorf("cannot follow rollout %s: %w", id, err)
 		}
 		shown.Event(e, s)
+		eventStream{a}.Event(e, s)
 	}
 	if shown.view == nil {
 		if s.Ended == "" && !s.Started.IsZero() && len(s.InFlight()) == 0 {
