@@ -49,7 +49,7 @@ func applyCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "rollout", "", "the rollout to plan when no file is given")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask (needed without a terminal)")
-	return c
+	return metricsFlag(a, c)
 }
 
 // planAndAsk plans, shows and lets the operator decide.
@@ -207,7 +207,12 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: sinks{progress, told},
+	measured, endMeasured, err := a.metricsSink(j, id, before)
+	if err != nil {
+		return err
+	}
+	defer endMeasured()
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: sinks{progress, told, measured},
 		Window: windowZone(p), Who: who(), Now: now})
 	if err != nil {
 		return err
