@@ -49,10 +49,22 @@ func (a *app) metrics(ctx context.Context, file string, survey bool) error {
 		}
 		collectors = append(collectors, metrics.Fleet{Report: &d})
 	}
+	if file != "" {
+		if err := metrics.WriteFile(file, collectors...); err != nil {
+			return err
+		}
+	}
+	if a.json() {
+		samples, err := metrics.Samples(collectors...)
+		if err != nil {
+			return err
+		}
+		return a.print(metrics.MetricsDocument{FormatVersion: 1, File: file, Metrics: samples})
+	}
 	if file == "" {
 		return metrics.Write(a.stdout, collectors...)
 	}
-	return metrics.WriteFile(file, collectors...)
+	return nil
 }
 
 // newestMetrics shows the journal's newest rollout.

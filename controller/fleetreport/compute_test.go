@@ -47,7 +47,7 @@ func healthy(name, release string) plan.Facts {
 			}}}}
 }
 
-func compute(f plan.Facts, change func(*Input)) Document {
+func compute(f plan.Facts, change func(*Input)) ReportDocument {
 	in := Input{Hosts: []*inventory.Host{host(f.Host, "main")}, Facts: map[string]plan.Facts{f.Host: f}, Now: noon}
 	if change != nil {
 		change(&in)

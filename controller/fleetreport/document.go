@@ -6,8 +6,8 @@ import "time"
 // ever added within a version.
 const FormatVersion = 1
 
-// Document is the report on a fleet.
-type Document struct {
+// ReportDocument is the report on a fleet.
+type ReportDocument struct {
 	FormatVersion int       `json:"format_version"`
 	Made          time.Time `json:"made"`
 	// FactsFrom and FactsTo are when the oldest and the newest facts were seen.

@@ -26,7 +26,7 @@ var (
 )
 
 // Fleet shows a fleet report.
-type Fleet struct{ Report *fleetreport.Document }
+type Fleet struct{ Report *fleetreport.ReportDocument }
 
 // Describe names everything that Collect may send.
 func (Fleet) Describe(ch chan<- *prometheus.Desc) {

@@ -106,7 +106,7 @@ func halfway(t *testing.T) *story {
 
 func fleet() Fleet {
 	at := began
-	return Fleet{&fleetreport.Document{FactsTo: &at, Unreachable: []fleetreport.Unreachable{{Host: "cloud-02"}},
+	return Fleet{&fleetreport.ReportDocument{FactsTo: &at, Unreachable: []fleetreport.Unreachable{{Host: "cloud-02"}},
 		Lifetimes: []fleetreport.Lifetime{{Product: "Nextcloud", Until: "2027-06-30", Targets: []string{`a"b\c` + "\n"}}, {Product: "PHP", Until: "2026-12-31", Targets: []string{"x"}}},
 		HeldBy:    []fleetreport.HeldBy{{App: "mail", Major: 35, Targets: []string{"x", "y"}}},
 		Targets: []fleetreport.Target{

@@ -83,6 +83,52 @@ func Write(w io.Writer, collectors ...prometheus.Collector) error {
 	return nil
 }
 
+// MetricsDocument is metrics for programs that do not read Prometheus' format.
+type MetricsDocument struct {
+	FormatVersion int `json:"format_version"`
+	// File is the file that was written for the textfile collector.
+	File    string         `json:"file,omitempty"`
+	Metrics []MetricSample `json:"metrics"`
+}
+
+// MetricSample is one value.
+type MetricSample struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels"`
+	Value  float64           `json:"value"`
+}
+
+// Samples are the values of metrics. Of a histogram they are its count and sum.
+func Samples(collectors ...prometheus.Collector) ([]MetricSample, error) {
+	reg, err := registry(collectors)
+	if err != nil {
+		return nil, err
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("cannot gather metrics: %w", err)
+	}
+	list := []MetricSample{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			labels := map[string]string{}
+			for _, l := range m.Label {
+				labels[l.GetName()] = l.GetValue()
+			}
+			switch {
+			case m.Histogram != nil:
+				list = append(list, MetricSample{f.GetName() + "_count", labels, float64(m.Histogram.GetSampleCount())},
+					MetricSample{f.GetName() + "_sum", labels, m.Histogram.GetSampleSum()})
+			case m.Counter != nil:
+				list = append(list, MetricSample{f.GetName(), labels, m.Counter.GetValue()})
+			default:
+				list = append(list, MetricSample{f.GetName(), labels, m.Gauge.GetValue()})
+			}
+		}
+	}
+	return list, nil
+}
+
 // WriteFile replaces a file for the node exporter's textfile collector: it reads
 // the old one or the new one, never a part. The file can be read by everybody.
 func WriteFile(file string, collectors ...prometheus.Collector) error {
