@@ -9,6 +9,10 @@ import (
 	"github.com/ncfleet/ncfleet/controller/fleetreport"
 )
 
+// shownUnreachable is of how many hosts without facts the text gives the
+// reason; all of them are named.
+const shownUnreachable = 8
+
 // Fleet writes the report on a fleet for people.
 func Fleet(w io.Writer, d *fleetreport.ReportDocument, o Options) error {
 	pg := newPage(w, o)
@@ -45,8 +49,16 @@ func fleetHead(pg *page, d *fleetreport.ReportDocument) {
 		pg.item(2, 17, "", "facts of", text)
 	}
 	pg.item(2, 17, "", "goal", goal(d))
-	for _, u := range d.Unreachable {
-		pg.item(2, 17, red, "unreachable", u.Host+": "+u.Reason)
+	var more []string
+	for i, u := range d.Unreachable {
+		if i < shownUnreachable {
+			pg.item(2, 17, red, "unreachable", u.Host+": "+u.Reason)
+			continue
+		}
+		more = append(more, u.Host)
+	}
+	if len(more) > 0 {
+		pg.item(2, 17, red, "unreachable", fmt.Sprintf("%d more: %s", len(more), names(more)))
 	}
 	for _, g := range groupTargets(d, func(t *fleetreport.Target) string {
 		switch t.State {
@@ -67,6 +79,14 @@ func goal(d *fleetreport.ReportDocument) string {
 		return "the next major of each instance"
 	}
 	return fmt.Sprintf("Nextcloud %d", d.Goal)
+}
+
+// arrived names those that have no way before them.
+func arrived(d *fleetreport.ReportDocument) string {
+	if d.Goal == 0 {
+		return "at the newest"
+	}
+	return "there already"
 }
 
 func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
@@ -175,7 +195,7 @@ func fleetReady(pg *page, d *fleetreport.ReportDocument) {
 	c := d.Counts
 	section(pg, fmt.Sprintf("Ready for %s: %d of %d", goal(d), c.Ready, c.Seen))
 	if c.Newest > 0 {
-		pg.item(2, 17, "", "at the newest", plural(c.Newest, "instance"))
+		pg.item(2, 17, "", arrived(d), plural(c.Newest, "instance"))
 	}
 	for _, g := range obstacles(d) {
 		pg.item(2, 4, red, "✗", g.key+": "+names(g.names)+count(g.names))

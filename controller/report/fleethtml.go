@@ -36,7 +36,7 @@ func FleetHTML(w io.Writer, d *fleetreport.ReportDocument) error {
 
 // htmlPage is what the template shows: words and geometry, nothing left to decide.
 type htmlPage struct {
-	Made, Facts, Goal           string
+	Made, Facts, Goal, Arrived  string
 	LifetimesOf, RequirementsOf string
 	SoonDays                    int
 	Catalogue                   bool
@@ -111,7 +111,7 @@ type htmlTarget struct {
 }
 
 func pageOf(d *fleetreport.ReportDocument) htmlPage {
-	p := htmlPage{Made: minute(d.Made), Goal: goal(d), LifetimesOf: d.LifetimesOf, RequirementsOf: d.RequirementsOf, SoonDays: fleetreport.SoonDays, Catalogue: d.Catalogue}
+	p := htmlPage{Made: minute(d.Made), Goal: goal(d), Arrived: arrived(d), LifetimesOf: d.LifetimesOf, RequirementsOf: d.RequirementsOf, SoonDays: fleetreport.SoonDays, Catalogue: d.Catalogue}
 	if d.FactsFrom != nil {
 		p.Facts = minute(*d.FactsFrom)
 		if to := minute(*d.FactsTo); to != p.Facts {
