@@ -118,6 +118,8 @@ func (c *computing) instance(t Target, f *plan.Facts) {
 		t.State, t.Why = TargetMissing, "the survey did not look at it"
 	case seen.Missing != "":
 		t.State, t.Why = TargetMissing, seen.Missing
+	case seen.Code.Zero():
+		t.State, t.Why = TargetMissing, "its version.php could not be read"
 	}
 	if t.State != TargetOpen {
 		t.Closed = c.past.expected(at, 0)

@@ -147,7 +147,6 @@ const (
 	Ready   ReadyState = "ready"
 	Blocked ReadyState = "blocked"
 	Newest  ReadyState = "newest" // at the goal, or at the newest major known
-	Unclear ReadyState = "unknown"
 )
 
 // Next is the way of an instance to its goal.

@@ -251,7 +251,6 @@ func nextWords(t *fleetreport.Target) (class, state, text string) {
 			list = append(list, o.Text)
 		}
 		return "bad", "blocked", strings.Join(list, "; ")
-	case fleetreport.Unclear:
 	}
-	return "none", "unknown", ""
+	return "none", string(t.Next.State), ""
 }
