@@ -40,7 +40,7 @@ var (
 
 	notifyShape  = newShape("url key room server user password from to on")
 	groupShape   = newShape("hosts labels packages snapshot state_dir", "ssh")
-	rolloutShape = newShape("hosts max_unavailable", "system", "core", "apps", "wave name", "spread", "failures", "window", "gate")
+	rolloutShape = newShape("hosts max_unavailable pin", "system", "core", "apps", "wave name", "spread", "failures", "window", "gate")
 	systemShape  = newShape("level upgrades refresh reboot timeout")
 	coreShape    = newShape("to source transfer integrity keyring timeout interrupted")
 	appsShape    = newShape("update on_incompatible catalogue critical")

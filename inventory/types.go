@@ -165,9 +165,12 @@ type Rollout struct {
 	// that is not heard any more, as long as nothing was changed; then it lets its
 	// users in. 0 means never.
 	ReopenAfter time.Duration
-	Window      *Window
-	Gate        Gate
-	Range       Range
+	// Pin is "canary" when fleet.lock holds the exact versions that the first wave
+	// ran, and everybody gets those and nothing else; "" (default) for neither.
+	Pin    string `json:",omitempty"`
+	Window *Window
+	Gate   Gate
+	Range  Range
 }
 
 // System is the goal for the host's packages.

@@ -17,7 +17,7 @@ func doctorCommand(a *app) *cobra.Command {
 			"Exit code 0: no problem stands in the way; 1: at least one does.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""))
+			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""), false)
 			if err != nil {
 				return err
 			}

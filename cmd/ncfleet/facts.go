@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -185,7 +186,8 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		} else {
 			r.PackagesFor = func(manager string) (survey.Packages, error) { return w.set.PackageManager(manager) }
 		}
-		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades}
+		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades,
+			Installed: slices.Contains(plan.Canary(w.rollout), h.Name), Offered: w.rollout.Pin != ""}
 	}
 	if w.rollout.Core.To != "" {
 		r.SetupChecks = w.rollout.Gate.SetupChecks != "off"

@@ -48,6 +48,8 @@ import (
 //	    Lines "ID new version available: VERSION", or nothing.
 //	PHP [M] occ app:update --all
 //	    Lines "ID updated" or "ID couldn't be updated".
+//	PHP [M] occ app:update ID
+//	    The same of one app, where versions are pinned.
 //	PHP [M] occ db:add-missing-indices|-columns|-primary-keys --no-interaction
 //	    Lines "Adding …", "Done."; exit 0.
 //	PHP [M] occ app:list --output=json                       (NC_maintenance=0)

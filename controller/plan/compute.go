@@ -27,13 +27,17 @@ func Compute(in Input) (Plan, []Problem) {
 		Scripts: in.Scripts, Policy: policy(r),
 	}
 	hosts := hostsByName(in.Fleet)
-	for _, w := range r.Waves {
+	pin := startPinning(&in)
+	for i, w := range r.Waves {
 		wave := Wave{Name: w.Name, Bake: w.Bake, Approve: w.Approve}
 		for _, name := range w.Hosts {
 			if f, ok := in.Facts[name]; ok && f.SeenAt.After(p.Made) {
 				p.Made = f.SeenAt.UTC().Round(0)
 			}
-			p.addHost(&in, hosts, &wave, hosts[name])
+			p.addHost(&in, hosts, &wave, hosts[name], pin)
+		}
+		if i == 0 {
+			pin.firstWaveDecided(&in)
 		}
 		if len(wave.Targets) > 0 {
 			wave.Gate = gateSteps(r, &wave)
@@ -47,6 +51,7 @@ func Compute(in Input) (Plan, []Problem) {
 	p.Policy.MaxUnavailable = maxUnavailable(r.MaxUnavailable, n)
 	p.Policy.FailureBudget = failureBudget(r.Failures, n)
 	p.Policy.Ahead = aheadOf(p.Policy.MaxUnavailable)
+	p.Pin = pin.outcome()
 	p.Drivers = driversUsed(&p, in.Drivers)
 	sort.Strings(p.Idle)
 	sort.Slice(p.HeldBack, func(i, j int) bool { return p.HeldBack[i].Target < p.HeldBack[j].Target })
@@ -81,10 +86,10 @@ func refuse(in *Input) []Problem {
 
 // addHost decides every target of a host. When the host's own target is
 // blocked its instances are too: packages come before core.
-func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, h *inventory.Host) {
+func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, h *inventory.Host, pin *pinner) {
 	hostBlocked := false
 	for _, ref := range targetsOf(h, in.Rollout, wave.Name) {
-		l := decide(in, hosts, ref)
+		l := decide(in, hosts, ref, pin.limits())
 		if len(l.blocked) == 0 && hostBlocked && l.work() {
 			l.block(problem("host_blocked", "the packages of its host cannot be updated", "target "+ref.Host+" is blocked and comes first", "see "+ref.Host))
 		}
@@ -98,7 +103,11 @@ func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, 
 				p.HeldBack = append(p.HeldBack, HeldBack{Target: ref.Name, Packages: l.held})
 			}
 		default:
+			l.tells = pin.learns()
 			wave.Targets = append(wave.Targets, l.target(wave.Name))
+		}
+		if len(l.blocked) == 0 {
+			pin.note(l)
 		}
 	}
 }

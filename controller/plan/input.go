@@ -32,6 +32,11 @@ type Input struct {
 	// Unfit gives by host a reason, found by other means than facts, why
 	// releases cannot reach it.
 	Unfit map[string]string
+	// Lock are the pins that bind a rollout with pin = "canary"; nil lets its
+	// first wave run the newest versions, which bind the others.
+	Lock *Pinned
+
+	unpinned map[string]Problem // by host, filled by Bind
 }
 
 // AppRelease is one release of an app as a catalogue lists it. Empty bounds

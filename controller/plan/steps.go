@@ -166,7 +166,7 @@ func (b *builder) closed(ids stepIDs) {
 	}
 	if b.update {
 		ids.note(KindApps, b.step(script(Step{Kind: KindApps, Phase: PhaseClosed, Changes: true, Timeout: timeoutApps,
-			Title: "update apps until none is left"}, b.site.Apps(appRounds))))
+			Title: "update apps until none is left"}, b.site.Apps(appRounds, b.appPins()))))
 	}
 	for _, in := range b.insides() {
 		ids.note(KindInspect, b.step(Step{Kind: KindInspect, Phase: PhaseClosed, Instance: in.seen.Name, Gate: b.gate(in, b.versionAfter(in), true),

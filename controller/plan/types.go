@@ -30,6 +30,8 @@ type Plan struct {
 	Idle []string `json:",omitempty"`
 	// HeldBack has what is pending on idle targets, and why none of it is done.
 	HeldBack []HeldBack `json:",omitempty"`
+	// Pin says by what versions are bound; nil in a rollout without pins.
+	Pin *Pinning `json:",omitempty"`
 }
 
 // HeldBack is what is pending on a target with nothing to do, all of it held.
@@ -242,6 +244,8 @@ type Gate struct {
 	LogFile       string `json:",omitempty"`
 	ProbeUser     string `json:",omitempty"`
 	ProbePassword string `json:",omitempty"` // a secret's reference, never its value
+	// TellApps are the apps whose versions are evidence, for the pins.
+	TellApps []string `json:",omitempty"`
 }
 
 // Expect is the part of the facts that a target's plan rests on.

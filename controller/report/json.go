@@ -42,6 +42,7 @@ type planView struct {
 	Idle          []string      `json:"idle"`
 	// HeldBack is what is pending on idle targets, all of it held.
 	HeldBack []heldBackView `json:"held_back,omitempty"`
+	Pins     *pinView       `json:"pins,omitempty"`
 }
 
 type heldBackView struct {
@@ -150,7 +151,7 @@ func viewPlan(p *plan.Plan) planView {
 			MaxUnavailable: o.MaxUnavailable, FailureBudget: o.FailureBudget, Ahead: o.Ahead, SpreadLabel: o.SpreadLabel,
 			SpreadMax: o.SpreadMax, OnHold: o.OnHold, HoldTimeoutSeconds: wholeSeconds(o.HoldTimeout),
 		},
-		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...),
+		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...), Pins: viewPin(p.Pin),
 	}
 	if w := o.Window; w != nil {
 		v.Policy.Window = windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone}
