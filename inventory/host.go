@@ -144,6 +144,7 @@ func (s scope) host(name string, ssh *section, nested []*section) *hostDraft {
 	h.Packages, _ = s.driver("packages")
 	h.Snapshot, _ = s.driver("snapshot")
 	h.StateDir, _ = s.absolute("state_dir")
+	h.AutoUpdate, _ = s.word("auto_update", "hold", "absent")
 	h.Labels = s.labels()
 	for _, sec := range nested {
 		inner := scope{l: s.l, sec: sec, ctx: s.ctx, what: s.what + strings.TrimPrefix(sec.what, s.sec.what)}

@@ -35,11 +35,11 @@ var (
 	rootShape = newShape("", "variable name", "locals", "ssh", "driver kind name", "group name", "host name", "rollout name", "notify kind name")
 	varShape  = newShape("type default description secret")
 	sshShape  = newShape("user port keys key_passphrase certificates agent known_hosts host_keys jump connect_timeout keepalive sudo sudo_password")
-	hostShape = newShape("for_each name address labels packages snapshot state_dir", "ssh", "nextcloud name")
+	hostShape = newShape("for_each name address labels packages snapshot state_dir auto_update", "ssh", "nextcloud name")
 	ncShape   = newShape("path url web_user php reload probe_user probe_password")
 
 	notifyShape  = newShape("url key room server user password from to on")
-	groupShape   = newShape("hosts labels packages snapshot state_dir", "ssh")
+	groupShape   = newShape("hosts labels packages snapshot state_dir auto_update", "ssh")
 	rolloutShape = newShape("hosts max_unavailable pin", "system", "core", "apps", "wave name", "spread", "failures", "window", "gate")
 	systemShape  = newShape("level upgrades refresh reboot timeout")
 	coreShape    = newShape("to source transfer integrity keyring timeout interrupted")

@@ -125,6 +125,9 @@ type Host struct {
 	StateDir  string   // the controller's folder on the host (default DefaultStateDir)
 	Instances []Instance
 	Range     Range
+	// AutoUpdate says what becomes of rival updaters: "hold" stops them for the
+	// time of a rollout, and so does "", "absent" removes them for good.
+	AutoUpdate string `json:",omitempty"`
 }
 
 // Instance is one Nextcloud installation.

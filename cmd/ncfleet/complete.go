@@ -27,7 +27,7 @@ func completions(a *app, root *cobra.Command) {
 			}
 		}
 		switch c.Name() {
-		case "survey", "lease":
+		case "survey", "lease", "hold", "release":
 			c.ValidArgsFunction = names(a.hostNames)
 		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)

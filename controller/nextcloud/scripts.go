@@ -83,6 +83,7 @@ var scriptParts = map[string][]string{
 	"close.sh":    {"lib.sh", "opening.sh", "watchdog.sh", "close.sh"},
 	"gate.sh":     {"lib.sh", "gate.sh"},
 	"hold.sh":     {"lib.sh", "held.sh", "hold.sh"},
+	"holds.sh":    {"holds.sh"},
 	"hop.sh":      {"lib.sh", "swap.sh", "hop.sh"},
 	"look.sh":     {"lib.sh", "look.sh"},
 	"open.sh":     {"lib.sh", "opening.sh", "open.sh"},

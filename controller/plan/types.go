@@ -184,6 +184,7 @@ const (
 	KindOpen     Kind = "open"     // users in
 	KindVerify   Kind = "verify"   // from outside
 	KindTidy     Kind = "tidy"     // indices, old trees, retention
+	KindAbsent   Kind = "absent"   // rival updaters removed for good
 	KindRelease  Kind = "release"  // rival updaters as before
 	KindUnlease  Kind = "unlease"  // give the host back
 

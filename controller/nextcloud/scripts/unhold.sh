@@ -12,6 +12,7 @@ release_unit() {
 		say "still held by another site: $unit"
 		return 0
 	fi
+	[ "$NAME" != @absent ] || systemctl unmask "$unit" >/dev/null 2>&1 || fail "cannot unmask $unit"
 	case ${rest#*"$TAB"} in enabled*) systemctl enable "$unit" >/dev/null 2>&1 || fail "cannot enable $unit" ;; esac
 	case ${rest%%"$TAB"*} in active*) systemctl start "$unit" 2>"$SITE/err" || fail "cannot start $unit: $(tail -n 1 "$SITE/err")" ;; esac
 	say "released $unit"
@@ -39,7 +40,8 @@ release_cron() {
 	case $kind in
 	file)
 		if shared "file $what" crons; then return 0; fi
-		file_back "${what%/*}/.ncfleet-held-${what##*/}" "$what"
+		place_of "$what"
+		file_back "$PLACE" "$what"
 		;;
 	lines) [ ! -f "$what" ] || uncomment "$what" || fail "cannot restore the lines of $what" ;;
 	crontab)
