@@ -74,9 +74,7 @@ hold_file() {
 }
 
 comment() {
-	awk -v r="$RIVAL" -v m="#ncfleet-held:$NAME# " -v all="$([ "$NAME" = @absent ] && echo yes)" '
-		all && sub(/^#ncfleet-held:[^#]*# /, "") { print m $0; next }
-		$0 !~ /^[ \t]*(#|$)/ && $0 ~ r { print m $0; next } { print }' "$1" >"$SITE/cron.part" && cat "$SITE/cron.part" >"$1"
+	awk -v r="$RIVAL" -v m="#ncfleet-held:$NAME# " '$0 !~ /^[ \t]*(#|$)/ && $0 ~ r { print m $0; next } { print }' "$1" >"$SITE/cron.part" && cat "$SITE/cron.part" >"$1"
 }
 
 hold_lines() {

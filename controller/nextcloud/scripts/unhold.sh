@@ -2,8 +2,9 @@
 # still holds stays held.
 shared() { grep -q -F -e "$1" "$STATE"/held/*/"$2" 2>/dev/null; }
 
+# uncomment FILE: nobody else holds its lines, so whoever commented them out.
 uncomment() {
-	awk -v m="#ncfleet-held:$NAME# " 'index($0, m) == 1 { print substr($0, length(m) + 1); next } { print }' "$1" >"$SITE/cron.part" && cat "$SITE/cron.part" >"$1"
+	awk '{ sub(/^#ncfleet-held:[^#]*# /, ""); print }' "$1" >"$SITE/cron.part" && cat "$SITE/cron.part" >"$1"
 }
 
 release_unit() {
@@ -37,9 +38,12 @@ file_back() {
 
 release_cron() {
 	kind=${1%% *} what=${1#* }
+	if shared "$1" crons; then
+		say "still held by another: $what"
+		return 0
+	fi
 	case $kind in
 	file)
-		if shared "file $what" crons; then return 0; fi
 		place_of "$what"
 		file_back "$PLACE" "$what"
 		;;
