@@ -175,3 +175,38 @@ func TestRemovedForGood(t *testing.T) {
 		t.Errorf("the crontab reads %s", text)
 	}
 }
+
+// TestPinnedApps: with pins an app goes to a pinned version or stays as it is.
+func TestPinnedApps(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		pins    []string
+		updated string
+		note    string
+	}{
+		{"free", nil, "calendar mail notes", ""},
+		{"one of them moved on", []string{"calendar=4.7.1", "mail=3.5", "mail=3.6", "notes=4.9.4"}, "calendar mail", "app notes stays as it is: the store offers 4.10.0, which is not pinned"},
+		{"nothing is pinned", []string{}, "", "app calendar stays as it is"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			write(t, filepath.Dir(s.tree)+"/store", "calendar 4.7.1\nmail 3.6\nnotes 4.10.0\n")
+			i := nextcloud.Site{}.Apps(5, tt.pins)
+			r := s.must(i.Script, i.Args[len(nextcloud.Base(i.Args)):]...)
+			var updated []string
+			for _, id := range []string{"calendar", "mail", "notes"} {
+				if text, _ := os.ReadFile(filepath.Dir(s.tree) + "/store"); !strings.Contains(string(text), id) {
+					updated = append(updated, id)
+				}
+			}
+			if got := strings.Join(updated, " "); got != tt.updated {
+				t.Errorf("updated %q, want %q", got, tt.updated)
+			}
+			if notes := strings.Join(r.Notes, "; "); !strings.Contains(notes, tt.note) || tt.note == "" && notes != "" {
+				t.Errorf("notes: %s", notes)
+			}
+		})
+	}
+}
