@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -143,6 +144,30 @@ func TestUnreachableBastionIsNamed(t *testing.T) {
 	_, err := p.Host(behind(t, bastion, 1)[0]).Run(testContext(t), echo)
 	if err == nil || !strings.Contains(err.Error(), "cannot reach host web0 (") || !strings.Contains(err.Error(), "through its bastion: cannot connect to host gate (") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRefusingBastionIsLeftAlone counts the logins that it is asked for.
+func TestRefusingBastionIsLeftAlone(t *testing.T) {
+	s := startServer(t)
+	bastion := s.config
+	bastion.User = "stranger"
+	bastion.Keys = []string{filepath.Join(t.TempDir(), "id")}
+	newKey(t, bastion.Keys[0])
+	for rest, want := range map[time.Duration]int32{time.Hour: 1, time.Nanosecond: 3} {
+		s.dials.Store(0)
+		p := NewPool(Limits{Rest: rest})
+		t.Cleanup(func() { p.Close() })
+		for _, c := range behind(t, bastion, 3) {
+			_, err := p.Host(c).Run(testContext(t), echo)
+			var refused *AuthError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), "cannot reach host "+c.Name) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n := s.dials.Load(); n != want {
+			t.Errorf("with a rest of %s: %d logins, want %d", rest, n, want)
+		}
 	}
 }
 
