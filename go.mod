@@ -35,6 +35,8 @@ require github.com/knqyf263/go-rpm-version v0.0.0-20260811110310-1815e1f1b790
 
 require github.com/knqyf263/go-apk-version v0.0.0-20200609155635-041fdbb8563f
 
+require github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+
 require (
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.12 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.12 // indirect

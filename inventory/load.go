@@ -113,7 +113,7 @@ func (l *loader) load(paths []string) *Fleet {
 	if hasErrors(l.diags.list) {
 		return nil
 	}
-	fleet := &Fleet{Drivers: l.drivers, Rollouts: rollouts, Notify: notify, Digest: l.digest()}
+	fleet := &Fleet{Drivers: l.drivers, Rollouts: rollouts, Notify: notify, Digest: l.digest(), loader: l}
 	fleet.Hosts = make([]Host, len(l.hosts))
 	for i, h := range l.hosts {
 		fleet.Hosts[i] = h.Host

@@ -23,6 +23,8 @@ type Fleet struct {
 	// Digest is the SHA-256 (hex) over the names and bytes of all files read.
 	Digest string
 	Files  []string
+
+	loader *loader // what Settings and Select look up; nil unless Load made the fleet
 }
 
 // Host returns the host of that name, or nil.
@@ -78,7 +80,7 @@ type SSH struct {
 }
 
 // UsualSSHConfig as SSH.Config stands for the files that ssh itself reads.
-const UsualSSHConfig = "usual"
+const UsualSSHConfig = "true"
 
 // Jump is one bastion on the way to a host.
 type Jump struct {

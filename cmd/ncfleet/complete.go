@@ -26,6 +26,13 @@ func completions(a *app, root *cobra.Command) {
 				verb.ValidArgsFunction = names(a.hostNames)
 			}
 		}
+		if c.Name() == "inventory" {
+			for _, verb := range c.Commands() {
+				if verb.Name() == "show" {
+					verb.ValidArgsFunction = names(a.hostNames)
+				}
+			}
+		}
 		switch c.Name() {
 		case "survey", "lease":
 			c.ValidArgsFunction = names(a.hostNames)

@@ -19,7 +19,7 @@ const module = "github.com/ncfleet/ncfleet/"
 var rows = [][]string{
 	{"plugins/driver", "examples"},
 	{"inventory", "inventory/sshconfig", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy"},
-	{"controller/plan", "inventory/importer", "plugins/rpm", "plugins/packages"},
+	{"controller/plan", "inventory/importer", "inventory/exporter", "plugins/rpm", "plugins/packages"},
 	{"controller/rollout"},
 	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs", "plugins/apk", "plugins/libvirt", "plugins/proxmox", "plugins/vsphere", "plugins/lvm", "plugins/zfs", "plugins/openstack"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest", "plugins/boxtest", "plugins/rpm/rpmtest"},

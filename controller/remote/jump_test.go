@@ -24,6 +24,7 @@ func behind(t testing.TB, bastion Config, n int) []Config {
 		out[i] = end.config
 		out[i].Name = fmt.Sprintf("web%d", i)
 		out[i].Jump = []Config{bastion}
+		out[i].ConnectTimeout, out[i].HandshakeTimeout = time.Minute, time.Minute // many at once on a busy machine
 	}
 	return out
 }
@@ -132,6 +133,15 @@ func TestBastionIsTriedMoreOften(t *testing.T) {
 		if got != c.want || wait > 8*time.Second {
 			t.Errorf("bastion %t, %s, try %d: %t after %s", c.c.bastion, c.reason, c.try, got, wait)
 		}
+	}
+}
+
+func TestBastionThatBreaksWhileItForwards(t *testing.T) {
+	s := startServer(t)
+	s.dropForward.Store(3)
+	expect(t, newTestPool(t).Host(behind(t, s.config, 1)[0]), echo, "hi\n")
+	if n := s.dials.Load(); n != 4 {
+		t.Errorf("%d connections to a bastion that broke 3 times, want 4", n)
 	}
 }
 
