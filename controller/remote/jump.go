@@ -105,7 +105,7 @@ func (j *jump) dial(ctx context.Context, bastion *connection, c *Config) (net.Co
 	case errors.As(err, &refused):
 		return nil, &Unreachable{c.label(), channelReason(refused), fmt.Errorf("bastion %s cannot reach it: %w", j.config.label(), err)}
 	}
-	return nil, err
+	return nil, fmt.Errorf("by bastion %s: %w", j.config.label(), err)
 }
 
 // slots takes one of each semaphore, in their order, which must be the same
