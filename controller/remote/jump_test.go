@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +110,43 @@ func TestForwardingForbidden(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBastionWithoutFileDescriptors lets a real sshd run out of them.
+func TestBastionWithoutFileDescriptors(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("prlimit"); err != nil {
+		t.Skip("no prlimit on this machine, which lowers the limit of a process")
+	}
+	s := startSSHD(t)
+	if out, err := exec.Command("prlimit", "--pid", strconv.Itoa(s.pid), "--nofile=40:40").CombinedOutput(); err != nil {
+		t.Skipf("the limit cannot be lowered: %v: %s", err, out)
+	}
+	p := newTestPool(t)
+	var wg sync.WaitGroup
+	errs := make(chan error, 50)
+	for _, c := range behind(t, s.config, cap(errs)) {
+		wg.Go(func() {
+			_, err := p.Host(c).Run(testContext(t), echo)
+			errs <- err
+		})
+	}
+	wg.Wait()
+	close(errs)
+	reached, told := 0, 0
+	for err := range errs {
+		switch {
+		case err == nil:
+			reached++
+		case strings.Contains(err.Error(), "Too many open files") && strings.Contains(err.Error(), "lower channels in its bastion block (200)"):
+			told++
+		default:
+			t.Error(err)
+		}
+	}
+	if reached == 0 || told == 0 {
+		t.Errorf("%d hosts reached, %d refused for want of file descriptors; want some of each", reached, told)
 	}
 }
 
