@@ -18,6 +18,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/remote"
 	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/trace"
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
@@ -38,6 +39,8 @@ type app struct {
 	pool  *remote.Pool
 	// reached hears of attempts to connect, once a rollout runs.
 	reached func(host string, err error)
+	sender  *trace.Sender
+	traced  bool // the environment was asked for traces
 }
 
 func newApp() *app {

@@ -20,6 +20,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/controller/rollout"
+	"github.com/ncfleet/ncfleet/controller/trace"
 )
 
 func applyCommand(a *app) *cobra.Command {
@@ -207,7 +208,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: sinks{progress, told},
+	hear := sinks{progress, told}
+	if sender := a.traces(); sender != nil {
+		hear = append(hear, trace.NewRollout(sender, id, before))
+	}
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: hear,
 		Window: windowZone(p), Who: who(), Now: now})
 	if err != nil {
 		return err
