@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -39,8 +38,8 @@ func applyCommand(a *app) *cobra.Command {
 				p, err = a.planAndAsk(cmd.Context(), name, yes)
 			}
 			if errors.Is(err, errNothing) {
-				fmt.Fprintln(a.stdout, "nothing to do")
-				return nil
+				a.say("nothing to do")
+				return a.print(report.NotStarted(&p, "nothing_to_do"))
 			}
 			if err != nil {
 				return err
@@ -72,7 +71,7 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 	fmt.Fprintln(shown)
 	if len(p.Waves) == 0 {
 		if len(p.Blocked) > 0 {
-			return p, &exitCode{exitError, "every target is blocked; nothing was done"}
+			return p, a.allBlocked(&p)
 		}
 		return p, errNothing
 	}
@@ -89,6 +88,14 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 		return p, &exitCode{exitError, "not started"}
 	}
 	return p, nil
+}
+
+// allBlocked says that nothing can be started, and why.
+func (a *app) allBlocked(p *plan.Plan) error {
+	if err := a.print(report.NotStarted(p, "blocked")); err != nil {
+		return err
+	}
+	return &exitCode{exitError, "every target is blocked; nothing was done"}
 }
 
 // apply journals the plan under a new rollout and carries it out.
@@ -208,7 +215,7 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
-	hear := sinks{progress, told}
+	hear := sinks{eventStream{a}, progress, told}
 	if sender := a.traces(); sender != nil {
 		hear = append(hear, trace.NewRollout(sender, id, before))
 	}
@@ -251,15 +258,6 @@ func signOfLife(p *report.Progress) (end func()) {
 	return func() { close(stop); <-gone }
 }
 
-// talk is where everything for people goes: with JSON the data on standard
-// output is the outcome.
-func (a *app) talk() io.Writer {
-	if a.json() {
-		return a.stderr
-	}
-	return a.stdout
-}
-
 // interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
 // into a detach.
 func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-chan struct{}, func()) {
@@ -295,6 +293,9 @@ func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err er
 	}
 	if err != nil && !unfinished {
 		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
+		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil)); perr != nil {
+			return perr
+		}
 		return closedOr(s, &exitCode{exitError, ""})
 	}
 	if rerr := a.reportOutcome(id, s, verdict, nil); rerr != nil {

@@ -13,8 +13,7 @@ func doctorCommand(a *app) *cobra.Command {
 		Use:   "doctor [ROLLOUT]",
 		Short: "what is wrong on the hosts, worst first, and how to fix it; changes nothing",
 		Long: "doctor surveys the hosts of a rollout as plan does, and lists what it found wrong by what it breaks:\n" +
-			"users out, no way back, hosts that cannot be used, upgrades that would fail, things worth knowing.\n" +
-			"Exit code 0: no problem stands in the way; 1: at least one does.",
+			"users out, no way back, hosts that cannot be used, upgrades that would fail, things worth knowing.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""))
@@ -27,7 +26,7 @@ func doctorCommand(a *app) *cobra.Command {
 			}
 			list := report.Findings(&p, problems)
 			if a.json() {
-				err = report.DoctorJSON(a.stdout, list, looked)
+				err = a.print(report.DoctorJSON(list, looked))
 			} else {
 				err = report.Doctor(a.stdout, list, looked, a.look(a.stdout))
 			}

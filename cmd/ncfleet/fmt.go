@@ -34,12 +34,27 @@ func fmtCommand(a *app) *cobra.Command {
 	return c
 }
 
+// formattedDocument tells which inventory files were not in their usual form.
+type formattedDocument struct {
+	FormatVersion int `json:"format_version"`
+	// Written is false with --check: then the files stay as they are.
+	Written bool            `json:"written"`
+	Files   []formattedFile `json:"files"`
+}
+
+// formattedFile is one file that was not in its usual form.
+type formattedFile struct {
+	File string `json:"file"`           // "-" is standard input
+	Text string `json:"text,omitempty"` // what standard input becomes
+	Diff string `json:"diff,omitempty"` // with --diff
+}
+
 // formatter is one run of fmt.
 type formatter struct {
 	app         *app
 	check, show bool
-	differ      bool // a file is not in the usual form
 	broken      bool // a file could not be formatted
+	list        []formattedFile
 }
 
 func (f *formatter) run(args []string) error {
@@ -67,7 +82,10 @@ func (f *formatter) run(args []string) error {
 			}
 		}
 	}
-	if f.broken || f.check && f.differ {
+	if err := f.app.print(formattedDocument{FormatVersion: 1, Written: !f.check, Files: append([]formattedFile{}, f.list...)}); err != nil {
+		return err
+	}
+	if f.broken || f.check && len(f.list) > 0 {
 		return &exitCode{exitError, ""}
 	}
 	return nil
@@ -99,9 +117,18 @@ func (f *formatter) stdin() error {
 	if err != nil {
 		return err
 	}
-	out, ok, err := f.format("standard input", src)
-	if err != nil || !ok || f.check || f.show {
+	out, changed, err := f.format("standard input", src)
+	switch {
+	case err != nil || out == nil:
 		return err
+	case f.app.json():
+		if changed {
+			last := &f.list[len(f.list)-1]
+			last.File, last.Text = "-", string(out)
+		}
+		return nil
+	case f.check || f.show:
+		return nil
 	}
 	_, err = f.app.stdout.Write(out)
 	return err
@@ -118,9 +145,8 @@ func readForFormat(r io.Reader, name string) ([]byte, error) {
 	return src, nil
 }
 
-// format returns the usual form; ok is false for a file with errors, which
-// were shown.
-func (f *formatter) format(name string, src []byte) (out []byte, ok bool, err error) {
+// format returns the usual form, nil for a file with errors, which were shown.
+func (f *formatter) format(name string, src []byte) (out []byte, changed bool, err error) {
 	out, diags := inventory.Format(src, name)
 	if len(diags) > 0 {
 		if err := diags.Render(f.app.stderr, f.app.color(f.app.stderr), f.app.width(f.app.stderr)); err != nil {
@@ -132,14 +158,18 @@ func (f *formatter) format(name string, src []byte) (out []byte, ok bool, err er
 		return nil, false, nil
 	}
 	if bytes.Equal(src, out) {
-		return out, true, nil
+		return out, false, nil
 	}
-	f.differ = true
+	entry := formattedFile{File: name}
 	if f.show {
-		if _, err := f.app.stdout.Write(diff.Diff(name, src, name+" formatted", out)); err != nil {
-			return nil, false, err
+		entry.Diff = string(diff.Diff(name, src, name+" formatted", out))
+		if !f.app.json() {
+			if _, err := io.WriteString(f.app.stdout, entry.Diff); err != nil {
+				return nil, false, err
+			}
 		}
 	}
+	f.list = append(f.list, entry)
 	return out, true, nil
 }
 
@@ -152,11 +182,11 @@ func (f *formatter) file(name string) error {
 	if err := errors.Join(err, in.Close()); err != nil {
 		return err
 	}
-	out, ok, err := f.format(name, src)
-	if err != nil || !ok || bytes.Equal(src, out) {
+	out, changed, err := f.format(name, src)
+	if err != nil || !changed {
 		return err
 	}
-	if !f.show {
+	if !f.show && !f.app.json() {
 		fmt.Fprintln(f.app.stdout, name)
 	}
 	if f.check {

@@ -124,15 +124,17 @@ func Doctor(w io.Writer, list []Finding, looked int, o Options) error {
 	return pg.err
 }
 
-type doctorView struct {
-	FormatVersion int           `json:"format_version"`
-	Targets       int           `json:"targets"`
-	Problems      []findingView `json:"problems"`
+// DoctorDocument is what doctor found, the worst first.
+type DoctorDocument struct {
+	FormatVersion int `json:"format_version"`
+	// Targets is how many were looked at.
+	Targets  int           `json:"targets"`
+	Problems []findingView `json:"problems"`
 }
 
 type findingView struct {
 	Code    string   `json:"code"`
-	Harm    string   `json:"harm"`
+	Harm    string   `json:"harm" jsonschema:"enum=users_out,enum=no_way_back,enum=host_unusable,enum=upgrade_fails,enum=notice"`
 	Blocks  bool     `json:"blocks"`
 	Targets []string `json:"targets"`
 	Summary string   `json:"summary"`
@@ -140,12 +142,12 @@ type findingView struct {
 	Remedy  string   `json:"remedy"`
 }
 
-// DoctorJSON writes findings for programs: one object.
-func DoctorJSON(w io.Writer, list []Finding, looked int) error {
-	v := doctorView{FormatVersion: formatVersion, Targets: looked, Problems: []findingView{}}
+// DoctorJSON is the findings for programs.
+func DoctorJSON(list []Finding, looked int) DoctorDocument {
+	v := DoctorDocument{FormatVersion: formatVersion, Targets: looked, Problems: []findingView{}}
 	words := []string{"users_out", "no_way_back", "host_unusable", "upgrade_fails", "notice"}
 	for _, f := range list {
 		v.Problems = append(v.Problems, findingView{f.Code, words[f.harm], f.Blocks, append([]string{}, f.Targets...), f.Summary, f.Detail, f.Remedy})
 	}
-	return object(w, v, " ")
+	return v
 }

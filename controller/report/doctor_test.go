@@ -40,10 +40,10 @@ func TestFindingsAreRanked(t *testing.T) {
 			t.Errorf("the text does not say %q:\n%s", w, text.String())
 		}
 	}
-	if err := DoctorJSON(&js, list, 3); err != nil {
+	if err := Encode(&js, DoctorJSON(list, 3), ""); err != nil {
 		t.Fatal(err)
 	}
-	var v doctorView
+	var v DoctorDocument
 	if err := json.Unmarshal(js.Bytes(), &v); err != nil || len(v.Problems) != 5 || v.Problems[0].Harm != "users_out" || !v.Problems[0].Blocks || v.Problems[4].Blocks || v.Problems[3].Targets == nil {
 		t.Errorf("%+v, %v", v, err)
 	}

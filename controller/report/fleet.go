@@ -11,22 +11,23 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
-// FleetHosts is the document of "inventory list".
-type FleetHosts struct {
+// HostsDocument is the document of "inventory list".
+type HostsDocument struct {
 	FormatVersion int `json:"format_version"`
 	// Selection and Rollout say which hosts were asked for; "" is all of them.
-	Selection string      `json:"selection,omitempty"`
-	Rollout   string      `json:"rollout,omitempty"`
-	Hosts     []FleetHost `json:"hosts"`
+	Selection string         `json:"selection,omitempty"`
+	Rollout   string         `json:"rollout,omitempty"`
+	Hosts     []HostDocument `json:"hosts"`
 }
 
-// FleetHost is a host as the inventory has it, after groups and defaults.
-type FleetHost struct {
-	Name      string            `json:"name"`
-	Address   string            `json:"address"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Groups    []string          `json:"groups,omitempty"`
-	Instances []FleetInstance   `json:"instances,omitempty"`
+// HostDocument is a host as the inventory has it, after groups and defaults.
+type HostDocument struct {
+	FormatVersion int               `json:"format_version"`
+	Name          string            `json:"name"`
+	Address       string            `json:"address"`
+	Labels        map[string]string `json:"labels,omitempty"`
+	Groups        []string          `json:"groups,omitempty"`
+	Instances     []HostInstance    `json:"instances,omitempty"`
 	// PackagesDriver is "" where the survey finds it.
 	PackagesDriver string `json:"packages_driver,omitempty"`
 	SnapshotDriver string `json:"snapshot_driver"`
@@ -34,16 +35,16 @@ type FleetHost struct {
 	Wave string `json:"wave,omitempty"`
 }
 
-// FleetInstance is one Nextcloud of a host.
-type FleetInstance struct {
+// HostInstance is one Nextcloud of a host.
+type HostInstance struct {
 	Name string `json:"name"`
 	Path string `json:"path"`
 	URL  string `json:"url"`
 }
 
 // ListHosts collects the named hosts in the inventory's order; r may be nil.
-func ListHosts(fleet *inventory.Fleet, names []string, r *inventory.Rollout, selection string) FleetHosts {
-	doc := FleetHosts{FormatVersion: 1, Selection: selection, Hosts: []FleetHost{}}
+func ListHosts(fleet *inventory.Fleet, names []string, r *inventory.Rollout, selection string) HostsDocument {
+	doc := HostsDocument{FormatVersion: 1, Selection: selection, Hosts: []HostDocument{}}
 	waves := map[string]string{}
 	if r != nil {
 		doc.Rollout = r.Name
@@ -62,21 +63,18 @@ func ListHosts(fleet *inventory.Fleet, names []string, r *inventory.Rollout, sel
 		if !wanted[h.Name] {
 			continue
 		}
-		out := FleetHost{Name: h.Name, Address: h.Address, Labels: h.Labels, Groups: h.Groups,
+		out := HostDocument{FormatVersion: 1, Name: h.Name, Address: h.Address, Labels: h.Labels, Groups: h.Groups,
 			PackagesDriver: h.Packages, SnapshotDriver: plan.SnapshotDriver(h), Wave: waves[h.Name]}
 		for _, n := range h.Instances {
-			out.Instances = append(out.Instances, FleetInstance{n.Name, n.Path, n.URL})
+			out.Instances = append(out.Instances, HostInstance{n.Name, n.Path, n.URL})
 		}
 		doc.Hosts = append(doc.Hosts, out)
 	}
 	return doc
 }
 
-// JSON writes the document.
-func (d FleetHosts) JSON(w io.Writer) error { return object(w, d, " ") }
-
 // Text writes a table; where it is too wide, a few lines per host.
-func (d FleetHosts) Text(w io.Writer, o Options) error {
+func (d HostsDocument) Text(w io.Writer, o Options) error {
 	pg := newPage(w, o)
 	head := []string{"HOST", "ADDRESS"}
 	if d.Rollout != "" {
@@ -102,7 +100,7 @@ func (d FleetHosts) Text(w io.Writer, o Options) error {
 
 // drivers are the package driver, "auto" where the survey finds it, and the
 // snapshot driver.
-func (h FleetHost) drivers() string {
+func (h HostDocument) drivers() string {
 	packages := h.PackagesDriver
 	if packages == "" {
 		packages = "auto"
@@ -199,17 +197,17 @@ func (p *page) row(cells []string, widths []int, style string) {
 	}
 }
 
-// FleetSettings is the document of "inventory show".
-type FleetSettings struct {
-	FormatVersion int            `json:"format_version"`
-	Host          string         `json:"host"`
-	Groups        []string       `json:"groups,omitempty"`
-	Settings      []FleetSetting `json:"settings"`
-	Rollouts      []HostRollout  `json:"rollouts,omitempty"`
+// HostSettingsDocument is the document of "inventory show".
+type HostSettingsDocument struct {
+	FormatVersion int           `json:"format_version"`
+	Host          string        `json:"host"`
+	Groups        []string      `json:"groups,omitempty"`
+	Settings      []HostSetting `json:"settings"`
+	Rollouts      []HostRollout `json:"rollouts,omitempty"`
 }
 
-// FleetSetting is one thing that holds for the host, and where it was written.
-type FleetSetting struct {
+// HostSetting is one thing that holds for the host, and where it was written.
+type HostSetting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"` // a secret as its reference
 	From  string `json:"from"`  // the block, or "default"
@@ -224,11 +222,11 @@ type HostRollout struct {
 }
 
 // ShowHost collects what holds for one host, which the fleet must have.
-func ShowHost(fleet *inventory.Fleet, name string) FleetSettings {
+func ShowHost(fleet *inventory.Fleet, name string) HostSettingsDocument {
 	h := fleet.Host(name)
-	doc := FleetSettings{FormatVersion: 1, Host: h.Name, Groups: h.Groups, Settings: []FleetSetting{}}
+	doc := HostSettingsDocument{FormatVersion: 1, Host: h.Name, Groups: h.Groups, Settings: []HostSetting{}}
 	for _, s := range fleet.Settings(name) {
-		doc.Settings = append(doc.Settings, FleetSetting{Name: s.Name, Value: s.Value, From: s.From, File: s.Range.File, Line: s.Range.Line})
+		doc.Settings = append(doc.Settings, HostSetting{Name: s.Name, Value: s.Value, From: s.From, File: s.Range.File, Line: s.Range.Line})
 	}
 	for _, r := range fleet.Rollouts {
 		for _, w := range r.Waves {
@@ -240,11 +238,8 @@ func ShowHost(fleet *inventory.Fleet, name string) FleetSettings {
 	return doc
 }
 
-// JSON writes the document.
-func (d FleetSettings) JSON(w io.Writer) error { return object(w, d, " ") }
-
 // Text writes a line or two per setting: its value, and where that comes from.
-func (d FleetSettings) Text(w io.Writer, o Options) error {
+func (d HostSettingsDocument) Text(w io.Writer, o Options) error {
 	pg := newPage(w, o)
 	pg.line("%s", pg.paint(bold, d.Host))
 	if len(d.Groups) > 0 {

@@ -9,9 +9,9 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
-// FleetGraph is the document of "inventory graph", and of "inventory export
+// FleetGraphDocument is the document of "inventory graph", and of "inventory export
 // json" together with the hosts.
-type FleetGraph struct {
+type FleetGraphDocument struct {
 	FormatVersion int            `json:"format_version"`
 	Hosts         int            `json:"hosts"`
 	Groups        []GraphGroup   `json:"groups"`
@@ -41,8 +41,8 @@ type GraphWave struct {
 }
 
 // Graph collects how the fleet is divided.
-func Graph(fleet *inventory.Fleet) FleetGraph {
-	doc := FleetGraph{FormatVersion: 1, Hosts: len(fleet.Hosts), Groups: []GraphGroup{}, Rollouts: []GraphRollout{}}
+func Graph(fleet *inventory.Fleet) FleetGraphDocument {
+	doc := FleetGraphDocument{FormatVersion: 1, Hosts: len(fleet.Hosts), Groups: []GraphGroup{}, Rollouts: []GraphRollout{}}
 	for _, g := range fleet.Groups() {
 		doc.Groups = append(doc.Groups, GraphGroup(g))
 	}
@@ -56,11 +56,8 @@ func Graph(fleet *inventory.Fleet) FleetGraph {
 	return doc
 }
 
-// JSON writes the document.
-func (d FleetGraph) JSON(w io.Writer) error { return object(w, d, " ") }
-
 // Text writes a tree: groups, then rollouts with their waves.
-func (d FleetGraph) Text(w io.Writer, o Options) error {
+func (d FleetGraphDocument) Text(w io.Writer, o Options) error {
 	pg := newPage(w, o)
 	pg.line("%s", plural(d.Hosts, "host"))
 	last := len(d.Groups) + len(d.Rollouts) - 1
@@ -115,7 +112,7 @@ func (p *page) tree(first, rest, text string) {
 }
 
 // DOT writes the graph for Graphviz: dot -Tsvg.
-func (d FleetGraph) DOT(w io.Writer) error {
+func (d FleetGraphDocument) DOT(w io.Writer) error {
 	pg := &page{w: w}
 	pg.line("digraph fleet {")
 	pg.line("  rankdir=LR;")
@@ -147,25 +144,25 @@ func dot(name string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }
 
-// FleetExport is the document of "inventory export json".
-type FleetExport struct {
+// FleetDocument is the document of "inventory export json".
+type FleetDocument struct {
 	FormatVersion int            `json:"format_version"`
 	Digest        string         `json:"inventory_digest"`
-	Hosts         []ExportHost   `json:"hosts"`
+	Hosts         []ReachedHost  `json:"hosts"`
 	Groups        []GraphGroup   `json:"groups"`
 	Rollouts      []GraphRollout `json:"rollouts"`
 }
 
-// ExportHost is a host and how it is reached.
-type ExportHost struct {
-	FleetHost
-	StateDir string    `json:"state_dir"`
-	SSH      ExportSSH `json:"ssh"`
+// ReachedHost is a host and how it is reached.
+type ReachedHost struct {
+	HostDocument
+	StateDir string  `json:"state_dir"`
+	SSH      HostSSH `json:"ssh"`
 }
 
-// ExportSSH is how a host is reached; what is not there is ncfleet's default.
+// HostSSH is how a host is reached; what is not there is ncfleet's default.
 // Secrets are left out.
-type ExportSSH struct {
+type HostSSH struct {
 	User         string   `json:"user,omitempty"`
 	Port         int      `json:"port,omitempty"`
 	Keys         []string `json:"keys,omitempty"`
@@ -178,16 +175,16 @@ type ExportSSH struct {
 }
 
 // Export collects the whole fleet.
-func Export(fleet *inventory.Fleet) FleetExport {
+func Export(fleet *inventory.Fleet) FleetDocument {
 	graph := Graph(fleet)
-	doc := FleetExport{FormatVersion: 1, Digest: fleet.Digest, Hosts: []ExportHost{}, Groups: graph.Groups, Rollouts: graph.Rollouts}
+	doc := FleetDocument{FormatVersion: 1, Digest: fleet.Digest, Hosts: []ReachedHost{}, Groups: graph.Groups, Rollouts: graph.Rollouts}
 	var all []string
 	for _, h := range fleet.Hosts {
 		all = append(all, h.Name)
 	}
 	for i, h := range ListHosts(fleet, all, nil, "").Hosts {
 		s := fleet.Hosts[i].SSH
-		out := ExportHost{FleetHost: h, StateDir: fleet.Hosts[i].StateDir, SSH: ExportSSH{User: s.User, Port: s.Port, Keys: s.Keys,
+		out := ReachedHost{HostDocument: h, StateDir: fleet.Hosts[i].StateDir, SSH: HostSSH{User: s.User, Port: s.Port, Keys: s.Keys,
 			Certificates: s.Certificates, Agent: s.Agent, KnownHosts: s.KnownHosts, HostKeys: s.HostKeys, Sudo: s.Sudo}}
 		for _, j := range s.Jump {
 			out.SSH.Jump = append(out.SSH.Jump, j.String())
@@ -196,6 +193,3 @@ func Export(fleet *inventory.Fleet) FleetExport {
 	}
 	return doc
 }
-
-// JSON writes the document.
-func (d FleetExport) JSON(w io.Writer) error { return object(w, d, " ") }
