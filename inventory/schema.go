@@ -61,7 +61,7 @@ func WriteSchema(w io.Writer) error {
 var blockShapes = map[string]shape{
 	"variable": varShape, "ssh": sshShape, "host": hostShape, "nextcloud": ncShape, "group": groupShape, "rollout": rolloutShape,
 	"system": systemShape, "core": coreShape, "apps": appsShape, "wave": waveShape, "spread": spreadShape,
-	"failures": failShape, "window": windowShape, "gate": gateShape, "notify": notifyShape,
+	"failures": failShape, "window": windowShape, "blackout": blackShape, "bastion": bastionShape, "gate": gateShape, "notify": notifyShape,
 }
 
 // schemaBody is the schema of a block's body.

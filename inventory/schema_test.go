@@ -184,7 +184,12 @@ func TestSchemaKnowsAll(t *testing.T) {
 		}
 		for _, word := range append(slices.Clone(a.words), "nonsense") {
 			text := `{"` + block + `": {"` + name + `": "` + word + `"}}`
-			if block != "ssh" {
+			switch block {
+			case "ssh":
+			case "rollout":
+				window := `{"from": "22:00", "to": "04:00", "zone": "UTC"}`
+				text = `{"host": {"a": {"address": "192.0.2.1"}}, "rollout": {"r": {"` + name + `": "` + word + `", "core": {"to": "29"}, "window": ` + window + `}}}`
+			default:
 				text = `{"host": {"a": {"address": "192.0.2.1"}}, "rollout": {"r": ` + text + `}}`
 			}
 			path := filepath.Join(t.TempDir(), "fleet.hcl.json")

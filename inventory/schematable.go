@@ -13,7 +13,7 @@ func oneOf(help string, words ...string) attribute { return attribute{"word", he
 
 // schemaRequired are the attributes that a block cannot do without.
 var schemaRequired = map[string][]string{
-	"host": {"address"}, "nextcloud": {"path", "url"}, "group": {"hosts"}, "spread": {"label"},
+	"host": {"address"}, "nextcloud": {"path", "url"}, "group": {"hosts"}, "spread": {"label"}, "bastion": {"address"},
 }
 
 // schemaAttributes are all attributes by block. One that is missing here takes
@@ -30,13 +30,22 @@ var schemaAttributes = map[string]attribute{
 	"ssh.key_passphrase":  takes("secret", "What opens the keys."),
 	"ssh.certificates":    takes("list", "Certificate files for the keys."),
 	"ssh.agent":           takes("bool", "Use the keys of the running ssh-agent."),
+	"ssh.agent_socket":    takes("text", "The agent's socket, or none."),
+	"ssh.identities_only": takes("bool", "Offer the named keys alone, whatever the agent holds."),
 	"ssh.known_hosts":     takes("list", "Files of host keys; ~/.ssh/known_hosts."),
 	"ssh.host_keys":       oneOf("Whether an unknown host key is taken at the first contact.", "strict", "accept-new"),
+	"ssh.host_key_alias":  takes("text", "The name that known_hosts knows the host by."),
 	"ssh.jump":            takes("list", "Bastions on the way, outermost first: user@host:port."),
+	"ssh.config":          takes("text", "Take what is not said here from ssh_config: true, or a file."),
 	"ssh.connect_timeout": takes("duration", "How long connecting may take."),
 	"ssh.keepalive":       takes("duration", "How often a silent connection is tried."),
 	"ssh.sudo":            oneOf("Whether steps become root through sudo.", "auto", "none"),
 	"ssh.sudo_password":   takes("secret", "What sudo asks for."),
+
+	"bastion.address":     takes("text", "An IP address or DNS name, without a port."),
+	"bastion.handshakes":  takes("number", "Most connections to it that are not yet logged in."),
+	"bastion.channels":    takes("number", "Most hosts reached through one connection to it."),
+	"bastion.connections": takes("number", "Most connections to it."),
 
 	"host.for_each":  takes("any", "One host for each element of a set of texts or a map."),
 	"host.name":      takes("text", "With for_each: the name of each host."),
@@ -55,6 +64,7 @@ var schemaAttributes = map[string]attribute{
 	"nextcloud.probe_password": takes("secret", "The password of probe_user."),
 
 	"group.hosts":     takes("selection", "Who is in the group."),
+	"group.parallel":  takes("number", "Most of its hosts that are connected to at one time."),
 	"group.labels":    takes("map", "Labels for all of its hosts."),
 	"group.packages":  takes("text", "The package driver of its hosts."),
 	"group.snapshot":  takes("text", "The snapshot driver of its hosts."),
@@ -62,6 +72,8 @@ var schemaAttributes = map[string]attribute{
 
 	"rollout.hosts":           takes("selection", "Who is in the rollout; all hosts."),
 	"rollout.max_unavailable": takes("amount", "Most targets out of service at one instant; 1."),
+	"rollout.window_cutoff":   oneOf("Whether a target starts that is expected to end after the window.", "expected", "none"),
+	"rollout.window_reserve":  takes("duration", "Added to what a target is expected to take."),
 
 	"system.level":    oneOf("Which package updates; none.", "none", "security", "update"),
 	"system.upgrades": takes("list", "Products whose next major is wanted, such as php."),
@@ -82,12 +94,14 @@ var schemaAttributes = map[string]attribute{
 	"apps.catalogue":       takes("text", "A file or URL in the form of the app store's apps.json."),
 	"apps.critical":        takes("list", "Apps that must stay enabled."),
 
-	"wave.hosts":   takes("selection", "Who is in the wave."),
-	"wave.count":   takes("number", "So many of the hosts that are left."),
-	"wave.percent": takes("percent", "Such a part of the rollout's hosts, at least 1."),
-	"wave.rest":    takes("bool", "All hosts that are left."),
-	"wave.bake":    takes("duration", "How long the wave must stay healthy before the next."),
-	"wave.approve": takes("bool", "An operator must let it start."),
+	"wave.hosts":           takes("selection", "Who is in the wave."),
+	"wave.count":           takes("number", "So many of the hosts that are left."),
+	"wave.percent":         takes("percent", "Such a part of the rollout's hosts, at least 1."),
+	"wave.rest":            takes("bool", "All hosts that are left."),
+	"wave.bake":            takes("duration", "How long the wave must stay healthy before the next."),
+	"wave.approve":         takes("bool", "An operator must let it start."),
+	"wave.approvals":       takes("number", "How many people must approve it."),
+	"wave.approve_expires": takes("duration", "How long an approval counts."),
 
 	"spread.label": takes("text", "Targets with one value of this label are kept apart."),
 	"spread.max":   takes("number", "Most of them out of service at once; 1."),
@@ -95,10 +109,15 @@ var schemaAttributes = map[string]attribute{
 	"failures.budget":       takes("amount", "Failures tolerated; one more halts. 0."),
 	"failures.reopen_after": takes("duration", "When a host opens a closed, unchanged instance by itself; 0s is never."),
 
-	"window.days": takes("list", "mon, tue, wed, thu, fri, sat, sun; every day."),
+	"window.days": takes("list", "mon, tue, wed, thu, fri, sat, sun; every day; \"second sat\", \"last sun\" of a month."),
 	"window.from": takes("text", "When it opens: \"22:00\"."),
 	"window.to":   takes("text", "When it closes: \"04:00\", past midnight when not after from."),
 	"window.zone": takes("text", "An IANA time zone: \"Europe/Berlin\"."),
+
+	"blackout.from":   takes("text", "The first day: \"2026-12-24\"."),
+	"blackout.to":     takes("text", "The last day; the first one alone."),
+	"blackout.zone":   takes("text", "An IANA time zone: \"Europe/Berlin\"."),
+	"blackout.reason": takes("text", "Why, for everybody who waits."),
 
 	"gate.webdav":         oneOf("Make a folder, write, read, delete.", "required", "off"),
 	"gate.setup_checks":   oneOf("Compare the setup checks with those of before.", "compare", "off"),

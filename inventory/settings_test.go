@@ -66,7 +66,7 @@ func TestSettingsSayWhere(t *testing.T) {
 		"snapshot":          {"archive", "default", 0},
 		"ssh.user":          {"root", `host "a"`, 18},
 		"ssh.keys":          {"/home/ops/.ssh/id", "ssh", 4},
-		"ssh.jump":          {"a@one:22, two:22", `group "west"`, 11},
+		"ssh.jump":          {"a@one:22, two", `group "west"`, 11},
 		"ssh.sudo_password": {`secret("env:SUDO")`, `group "west"`, 12},
 	} {
 		s := got[name]

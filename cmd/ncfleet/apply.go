@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,7 +50,7 @@ func applyCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "rollout", "", "the rollout to plan when no file is given")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask (needed without a terminal)")
-	return c
+	return metricsFlag(a, c)
 }
 
 // planAndAsk plans, shows and lets the operator decide.
@@ -100,6 +101,7 @@ func (a *app) allBlocked(p *plan.Plan) error {
 
 // apply journals the plan under a new rollout and carries it out.
 func (a *app) apply(ctx context.Context, p plan.Plan) error {
+	defer a.outlive()()
 	dir, err := a.state()
 	if err != nil {
 		return err
@@ -170,7 +172,11 @@ func replay(j *journal.Journal, id string) (*rollout.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := rollout.New(&p, windowZone(&p))
+	zones, err := loadZones(p.Policy.ZoneNames())
+	if err != nil {
+		return nil, err
+	}
+	s, err := rollout.New(&p, zones)
 	if err != nil {
 		return nil, err
 	}
@@ -186,16 +192,17 @@ func replay(j *journal.Journal, id string) (*rollout.State, error) {
 	return s, nil
 }
 
-// windowZone loads the window's time zone; the inventory has checked its name.
-func windowZone(p *plan.Plan) *time.Location {
-	if p.Policy.Window == nil {
-		return time.UTC
+// loadZones loads time zones by their names.
+func loadZones(names []string) (plan.Zones, error) {
+	zones := plan.Zones{}
+	for _, name := range names {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot load the time zone of a window: %w", err)
+		}
+		zones[name] = zone
 	}
-	zone, err := time.LoadLocation(p.Policy.Window.Zone)
-	if err != nil {
-		return time.UTC
-	}
-	return zone
+	return zones, nil
 }
 
 // carryOut runs the loop over a journaled rollout and reports how it ended.
@@ -204,9 +211,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	if err != nil {
 		return err
 	}
-	lines := a.talk()
-	progress := report.NewProgress(lines, p, a.look(lines))
 	before, err := replay(j, id)
+	if err != nil {
+		return err
+	}
+	events, err := j.Events(id, 0)
 	if err != nil {
 		return err
 	}
@@ -215,23 +224,33 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
-	hear := sinks{eventStream{a}, progress, told}
-	if sender := a.traces(); sender != nil {
-		hear = append(hear, trace.NewRollout(sender, id, before))
-	}
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: hear,
-		Window: windowZone(p), Who: who(), Now: now})
+	measured, endMeasured, err := a.metricsSink(j, id, before)
 	if err != nil {
 		return err
 	}
-	ctx, drain, stop := a.interrupts(ctx, id)
+	defer endMeasured()
+	shown, err := a.course(id, p, events)
+	if err != nil {
+		return err
+	}
+	quiet := sync.OnceFunc(shown.end)
+	defer quiet() // also when the loop panics
+	hear := sinks{eventStream{a}, shown, told, measured}
+	if sender := a.traces(); sender != nil {
+		hear = append(hear, trace.NewRollout(sender, id, before))
+	}
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: hear,
+		Zones: before.Zones, Who: who(), Now: now})
+	if err != nil {
+		return err
+	}
+	ctx, drain, stop := a.interrupts(ctx, shown)
 	defer stop()
-	a.hearReached(func(host string, err error) { progress.Reached(host, err, now()) })
+	a.hearReached(shown.reached)
 	defer a.hearReached(nil)
-	quiet := signOfLife(progress)
 	verdict, err := c.Run(ctx, drain)
 	quiet()
-	fmt.Fprintln(lines)
+	fmt.Fprintln(a.talk())
 	return a.ended(id, c.State(), verdict, err)
 }
 
@@ -260,7 +279,7 @@ func signOfLife(p *report.Progress) (end func()) {
 
 // interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
 // into a detach.
-func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-chan struct{}, func()) {
+func (a *app) interrupts(ctx context.Context, shown *course) (context.Context, <-chan struct{}, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	drain := make(chan struct{})
 	signals := make(chan os.Signal, 2)
@@ -268,7 +287,11 @@ func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-cha
 	go func() {
 		select {
 		case <-signals:
-			fmt.Fprintln(a.stderr, "\nfinishing what has begun; nothing new starts. Interrupt once more to leave at once.")
+			if text := shown.finishing(); shown.view != nil {
+				shown.view.Note(text)
+			} else {
+				fmt.Fprintln(a.stderr, "\n"+text)
+			}
 			close(drain)
 		case <-ctx.Done():
 			return

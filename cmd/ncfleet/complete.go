@@ -34,13 +34,13 @@ func completions(a *app, root *cobra.Command) {
 			}
 		}
 		switch c.Name() {
-		case "survey", "lease":
+		case "survey", "lease", "report", "sudoers":
 			c.ValidArgsFunction = names(a.hostNames)
 		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)
 		case "approve", "rollback":
 			c.ValidArgsFunction = names(a.targetsOfNewest)
-		case "status", "log", "resume":
+		case "status", "watch", "log", "resume":
 			c.ValidArgsFunction = names(a.rolloutIDs)
 		}
 	}

@@ -82,21 +82,21 @@ var contracts = []contract{
 	{command: "driver verify", json: []string{"driver-verify"}, exits: exits{
 		exitOK: "all drivers are as accepted", exitError: "a driver is not as accepted, or an error came up"}},
 	{command: "fmt", json: []string{"formatted"}, exits: exits{
-		exitOK:    "done; with --check nothing would change",
-		exitError: "a file has an error in its syntax; with --check a file would change"}},
-	{command: "inventory export ansible"}, {command: "inventory export json", json: []string{"fleet"}},
+		exitError: "a file has an error; with --check, a file would change; or an error came up"}},
+	{command: "inventory export ansible"}, {command: "inventory export json", json: []string{"inventory"}},
 	{command: "inventory export prometheus"}, {command: "inventory export ssh-config"},
-	{command: "inventory graph", json: []string{"fleet-graph"}},
+	{command: "inventory graph", json: []string{"graph"}},
 	{command: "inventory import ansible", json: []string{"import"}},
 	{command: "inventory import ssh-config", json: []string{"import"}},
-	{command: "inventory list", json: []string{"hosts"}, ndjson: []string{"host"}},
-	{command: "inventory schema", json: []string{schemaFile}},
-	{command: "inventory show", json: []string{"host-settings"}},
+	{command: "inventory list", json: []string{"hosts"}},
+	{command: "inventory schema"},
+	{command: "inventory show", json: []string{"host"}, exits: exits{exitUsage: "an unknown flag or host"}},
 	{command: "lease", json: []string{"leases", "lease-broken"}, ndjson: []string{"lease", "lease-broken"}, exits: exits{
 		exitError: "the lease of a host is not known, or an error came up",
 		exitUsage: "an unknown flag, host or a bad value; --break without --reason"}},
 	{command: "log", json: []string{"log"}, ndjson: []string{"event"}},
 	{command: "man", json: []string{"man"}},
+	{command: "metrics", json: []string{"metrics"}},
 	{command: "notify", json: []string{"messages"}, ndjson: []string{"message"}, exits: exits{
 		exitOK: "every message was sent", exitError: "a message was not sent, or an error came up"}},
 	{command: "pause", json: []string{"request"}},
@@ -105,6 +105,8 @@ var contracts = []contract{
 		exitError:   "a target is blocked, or an error came up",
 		exitChanges: "there is something to do",
 		exitUsage:   "an unknown flag, a wrong argument or a bad value; no rollout named where there are several"}},
+	{command: "report", json: []string{"report"}, exits: exits{
+		exitOK: "there are facts of every host", exitError: "there are none of a host, or an error came up"}},
 	{command: "resume", json: []string{"outcome", "request"}, ndjson: []string{"event", "outcome", "request"}, exits: rolloutExits(exits{
 		exitOK: "the rollout succeeded, or the controller that runs goes on"})},
 	{command: "rollback", json: []string{"outcome", "request"}, ndjson: []string{"event", "outcome", "request"}, exits: rolloutExits(exits{
@@ -118,11 +120,14 @@ var contracts = []contract{
 		exitOK: "the snapshot can be restored", exitError: "it cannot, or an error came up"}},
 	{command: "status", json: []string{"outcome", "rollouts"}, ndjson: []string{"outcome", "rollout"}, exits: exits{
 		exitOK: "told; no instance is closed for good", exitClosed: "an instance is closed to its users and nothing will open it by itself"}},
+	{command: "sudoers", json: []string{"sudoers"}},
 	{command: "survey", json: []string{"survey"}, ndjson: []string{"surveyed-host"}, exits: exits{
 		exitOK: "every host was surveyed", exitError: "a host is unreachable, or an error came up"}},
 	{command: "validate", json: []string{"validation"}, exits: exits{
 		exitOK: "the inventory is valid", exitError: "it is not, or an error came up"}},
 	{command: "version", json: []string{"version"}},
+	{command: "watch", json: []string{"outcome"}, ndjson: []string{"event", "outcome"}, exits: exits{
+		exitOK: "told; no instance is closed for good", exitClosed: "an instance is closed to its users and nothing will open it by itself"}},
 }
 
 // contractOf finds the contract of a command.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"github.com/ncfleet/ncfleet/controller/fleetreport"
+	"github.com/ncfleet/ncfleet/controller/metrics"
 	"github.com/ncfleet/ncfleet/controller/notify"
 	"github.com/ncfleet/ncfleet/controller/report"
 )
@@ -25,13 +27,12 @@ var documents = []document{
 	{"driver-test", driverTestDocument{}, "which promises of the contract a driver keeps"},
 	{"driver-verify", driverVerifyDocument{}, "whether the drivers are those that were accepted"},
 	{"event", report.EventDocument{}, "one thing that happened in a rollout"},
-	{"fleet", report.FleetDocument{}, "the whole inventory, with every expression evaluated"},
-	{"fleet-graph", report.FleetGraphDocument{}, "how the fleet is divided into groups, rollouts and waves"},
-	{"formatted", formattedDocument{}, "which inventory files are not in their usual form"},
-	{"host", report.HostDocument{}, "one host of the inventory"},
-	{"host-settings", report.HostSettingsDocument{}, "all that holds for one host, and where it was written"},
-	{"hosts", report.HostsDocument{}, "hosts of the inventory"},
+	{"formatted", formattedDocument{}, "which files of the inventory are not in the usual form"},
+	{"graph", report.FleetGraph{}, "groups, rollouts and waves of the inventory"},
+	{"host", report.FleetSettings{}, "all that holds for one host, and where it was written"},
+	{"hosts", report.FleetHosts{}, "hosts of the inventory"},
 	{"import", importDocument{}, "an inventory taken over from another tool"},
+	{"inventory", report.FleetExport{}, "the inventory with every expression evaluated"},
 	{"lease", leaseDocument{}, "whose the lease of one host is"},
 	{"lease-broken", leaseBrokenDocument{}, "a lease that was taken away"},
 	{"leases", leasesDocument{}, "whose the leases of hosts are"},
@@ -39,9 +40,11 @@ var documents = []document{
 	{"man", manDocument{}, "the manual pages that were written"},
 	{"message", messageDocument{}, "how sending one test message went"},
 	{"messages", messagesDocument{}, "how sending test messages went"},
+	{"metrics", metrics.MetricsDocument{}, "a rollout and the fleet as Prometheus sees them"},
 	{"notification", notify.Message{}, "what a webhook receives; no command prints it"},
 	{"outcome", report.OutcomeDocument{}, "how a rollout stands or ended"},
 	{"plan", report.PlanDocument{}, "a rollout, decided ahead"},
+	{"report", fleetreport.ReportDocument{}, "the fleet as it is"},
 	{"request", requestDocument{}, "what an operator asked a rollout's controller for"},
 	{"rollout", rolloutDocument{}, "one rollout of the journal"},
 	{"rollouts", rolloutsDocument{}, "the rollouts of the journal"},
@@ -51,6 +54,7 @@ var documents = []document{
 	{"snapshot-deleted", snapshotDeletedDocument{}, "a snapshot that was deleted"},
 	{"snapshot-verified", snapshotVerifiedDocument{}, "whether a snapshot can be restored"},
 	{"snapshots", snapshotsDocument{}, "the snapshots of hosts"},
+	{"sudoers", report.SudoersDocument{}, "what the login users need of sudo"},
 	{"survey", report.SurveyDocument{}, "what hosts are"},
 	{"surveyed-host", report.SurveyedHostDocument{}, "what one host is"},
 	{"validation", validationDocument{}, "whether the inventory is valid, and what is wrong with it"},

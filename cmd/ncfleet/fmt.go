@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -23,38 +24,44 @@ func fmtCommand(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "fmt [FILE|FOLDER...]", Short: "bring inventory files into their usual form", Args: cobra.ArbitraryArgs,
 		Long: "fmt rewrites *.hcl files with the usual spaces and alignment and names those that it changed; without arguments,\n" +
 			"the inventory's. \"-\" reads standard input and prints the result. Nothing but spaces changes; a file with an error\n" +
-			"in its syntax stays as it is, and *.hcl.json files are left alone.\n" +
-			"Exit code 0; with --check 1 when a file would change.",
+			"in its syntax stays as it is, and *.hcl.json files are left alone.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			f := formatter{app: a, check: check, show: show}
-			return f.run(args)
+			f := formatter{app: a, check: check, show: show, files: []formattedFile{}}
+			err := f.run(args)
+			var code *exitCode
+			if slices.Contains(args, "-") || err != nil && !errors.As(err, &code) {
+				return err // standard output holds the formatted text, or there is no result
+			}
+			if err := a.print(formattedDocument{1, f.files}); err != nil {
+				return err
+			}
+			return err
 		}}
 	c.Flags().BoolVar(&check, "check", false, "change nothing; exit code 1 when something would change")
 	c.Flags().BoolVar(&show, "diff", false, "print what changes; without --check it is changed too")
 	return c
 }
 
-// formattedDocument tells which inventory files were not in their usual form.
+// formattedDocument tells of each file whether it was in the usual form.
 type formattedDocument struct {
-	FormatVersion int `json:"format_version"`
-	// Written is false with --check: then the files stay as they are.
-	Written bool            `json:"written"`
-	Files   []formattedFile `json:"files"`
+	FormatVersion int             `json:"format_version"`
+	Files         []formattedFile `json:"files"`
 }
 
-// formattedFile is one file that was not in its usual form.
 type formattedFile struct {
-	File string `json:"file"`           // "-" is standard input
-	Text string `json:"text,omitempty"` // what standard input becomes
-	Diff string `json:"diff,omitempty"` // with --diff
+	Name string `json:"name"`
+	// Differs is whether it was not in the usual form, Written whether it is now.
+	Differs bool `json:"differs"`
+	Written bool `json:"written"`
 }
 
 // formatter is one run of fmt.
 type formatter struct {
+	files       []formattedFile
 	app         *app
 	check, show bool
+	differ      bool // a file is not in the usual form
 	broken      bool // a file could not be formatted
-	list        []formattedFile
 }
 
 func (f *formatter) run(args []string) error {
@@ -82,10 +89,7 @@ func (f *formatter) run(args []string) error {
 			}
 		}
 	}
-	if err := f.app.print(formattedDocument{FormatVersion: 1, Written: !f.check, Files: append([]formattedFile{}, f.list...)}); err != nil {
-		return err
-	}
-	if f.broken || f.check && len(f.list) > 0 {
+	if f.broken || f.check && f.differ {
 		return &exitCode{exitError, ""}
 	}
 	return nil
@@ -117,18 +121,9 @@ func (f *formatter) stdin() error {
 	if err != nil {
 		return err
 	}
-	out, changed, err := f.format("standard input", src)
-	switch {
-	case err != nil || out == nil:
+	out, ok, err := f.format("standard input", src)
+	if err != nil || !ok || f.check || f.show {
 		return err
-	case f.app.json():
-		if changed {
-			last := &f.list[len(f.list)-1]
-			last.File, last.Text = "-", string(out)
-		}
-		return nil
-	case f.check || f.show:
-		return nil
 	}
 	_, err = f.app.stdout.Write(out)
 	return err
@@ -145,8 +140,9 @@ func readForFormat(r io.Reader, name string) ([]byte, error) {
 	return src, nil
 }
 
-// format returns the usual form, nil for a file with errors, which were shown.
-func (f *formatter) format(name string, src []byte) (out []byte, changed bool, err error) {
+// format returns the usual form; ok is false for a file with errors, which
+// were shown.
+func (f *formatter) format(name string, src []byte) (out []byte, ok bool, err error) {
 	out, diags := inventory.Format(src, name)
 	if len(diags) > 0 {
 		if err := diags.Render(f.app.stderr, f.app.color(f.app.stderr), f.app.width(f.app.stderr)); err != nil {
@@ -158,18 +154,14 @@ func (f *formatter) format(name string, src []byte) (out []byte, changed bool, e
 		return nil, false, nil
 	}
 	if bytes.Equal(src, out) {
-		return out, false, nil
+		return out, true, nil
 	}
-	entry := formattedFile{File: name}
+	f.differ = true
 	if f.show {
-		entry.Diff = string(diff.Diff(name, src, name+" formatted", out))
-		if !f.app.json() {
-			if _, err := io.WriteString(f.app.stdout, entry.Diff); err != nil {
-				return nil, false, err
-			}
+		if _, err := f.app.talk().Write(diff.Diff(name, src, name+" formatted", out)); err != nil {
+			return nil, false, err
 		}
 	}
-	f.list = append(f.list, entry)
 	return out, true, nil
 }
 
@@ -182,17 +174,22 @@ func (f *formatter) file(name string) error {
 	if err := errors.Join(err, in.Close()); err != nil {
 		return err
 	}
-	out, changed, err := f.format(name, src)
-	if err != nil || !changed {
+	out, ok, err := f.format(name, src)
+	if err != nil || !ok {
 		return err
 	}
-	if !f.show && !f.app.json() {
-		fmt.Fprintln(f.app.stdout, name)
+	told := formattedFile{Name: name, Differs: !bytes.Equal(src, out)}
+	if told.Differs && !f.show {
+		fmt.Fprintln(f.app.talk(), name)
 	}
-	if f.check {
-		return nil
+	if told.Differs && !f.check {
+		if err := replaceFile(name, out); err != nil {
+			return err
+		}
+		told.Written = true
 	}
-	return replaceFile(name, out)
+	f.files = append(f.files, told)
+	return nil
 }
 
 // replaceFile writes a file anew beside the old one and renames it, with the

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -25,7 +23,7 @@ func listCommand(a *app) *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return printList(a, doc, doc.Hosts)
+				return a.print(doc)
 			}
 			return doc.Text(a.stdout, a.look(a.stdout))
 		}}
@@ -33,10 +31,10 @@ func listCommand(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) listHosts(rollout, selection string) (report.HostsDocument, error) {
+func (a *app) listHosts(rollout, selection string) (report.FleetHosts, error) {
 	fleet, err := a.load()
 	if err != nil {
-		return report.HostsDocument{}, err
+		return report.FleetHosts{}, err
 	}
 	var r *inventory.Rollout
 	var names []string
@@ -45,7 +43,7 @@ func (a *app) listHosts(rollout, selection string) (report.HostsDocument, error)
 	}
 	if rollout != "" {
 		if r = fleet.Rollout(rollout); r == nil {
-			return report.HostsDocument{}, &exitCode{exitUsage, fmt.Sprintf("error: the inventory has no rollout %q; it has %s", rollout, strings.Join(a.rolloutNames(), ", "))}
+			return report.FleetHosts{}, &exitCode{exitUsage, fmt.Sprintf("error: the inventory has no rollout %q; it has %s", rollout, strings.Join(a.rolloutNames(), ", "))}
 		}
 		names = r.Hosts
 	}
@@ -53,11 +51,11 @@ func (a *app) listHosts(rollout, selection string) (report.HostsDocument, error)
 		picked, diags := fleet.Select(selection)
 		if len(diags) > 0 {
 			if err := diags.Render(a.stderr, a.color(a.stderr), a.width(a.stderr)); err != nil {
-				return report.HostsDocument{}, err
+				return report.FleetHosts{}, err
 			}
 		}
 		if diags.HasErrors() {
-			return report.HostsDocument{}, &exitCode{exitUsage, ""}
+			return report.FleetHosts{}, &exitCode{exitUsage, ""}
 		}
 		names = common(names, picked)
 	}
@@ -108,8 +106,6 @@ func graphCommand(a *app) *cobra.Command {
 			}
 			doc := report.Graph(fleet)
 			switch {
-			case dot && a.json():
-				return &exitCode{exitUsage, "error: --dot is a form of its own; leave --output out"}
 			case dot:
 				return doc.DOT(a.stdout)
 			case a.json():
@@ -136,7 +132,7 @@ func exportCommand(a *app) *cobra.Command {
 		{"prometheus", "the sites' addresses as targets for file_sd, for a blackbox exporter", "",
 			func(f *inventory.Fleet) error { return exporter.Prometheus(a.stdout, f) }},
 		{"json", "all of it, with every expression evaluated; secrets are left out", "",
-			func(f *inventory.Fleet) error { return a.export(f) }},
+			func(f *inventory.Fleet) error { return report.Encode(a.stdout, report.Export(f), "  ") }},
 	} {
 		c.AddCommand(&cobra.Command{Use: e.use, Short: e.short, Long: e.long, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
@@ -150,25 +146,7 @@ func exportCommand(a *app) *cobra.Command {
 	return c
 }
 
-// export prints the whole fleet as a document, whatever --output says.
-func (a *app) export(fleet *inventory.Fleet) error {
-	if !a.json() {
-		a.output = outputJSON
-	}
-	return a.print(report.Export(fleet))
-}
-
 func inventorySchemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{Use: "schema", Short: "the JSON schema of *.hcl.json files, for editors", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			var text bytes.Buffer
-			if err := inventory.WriteSchema(&text); err != nil {
-				return err
-			}
-			if a.output == outputNDJSON {
-				return a.print(json.RawMessage(text.Bytes()))
-			}
-			_, err := a.stdout.Write(text.Bytes())
-			return err
-		}}
+		RunE: func(*cobra.Command, []string) error { return inventory.WriteSchema(a.stdout) }}
 }

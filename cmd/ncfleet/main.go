@@ -96,10 +96,21 @@ func rootCommand(a *app) *cobra.Command {
 	f.BoolVar(&a.noColor, "no-color", false, "no colour, as with NO_COLOR")
 	f.IntVar(&a.parallel, "parallel", 200, "most hosts surveyed at once")
 	root.AddCommand(
-		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a),
+		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a), watchCommand(a),
 		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a), leaseCommand(a),
-		snapshotCommand(a), inventoryCommand(a), fmtCommand(a), doctorCommand(a), notifyCommand(a), driverCommand(a), demoCommand(a),
-		schemaCommand(a), manCommand(a), versionCommand(a),
+		snapshotCommand(a),
+		inventoryCommand(a),
+		fmtCommand(a),
+		doctorCommand(a),
+		notifyCommand(a),
+		driverCommand(a),
+		demoCommand(a),
+		versionCommand(a),
+		reportCommand(a),
+		sudoersCommand(a),
+		schemaCommand(a),
+		manCommand(a),
+		metricsCommand(a),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

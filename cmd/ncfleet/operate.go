@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ncfleet/ncfleet/controller/journal"
-	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
@@ -50,33 +49,6 @@ func (a *app) read() (*journal.Journal, error) {
 			filepath.Join(dir, journal.FileName))
 	}
 	return j, err
-}
-
-func logCommand(a *app) *cobra.Command {
-	var target string
-	c := &cobra.Command{Use: "log [ROLLOUT-ID]", Short: "every event of a rollout, oldest first", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			j, err := a.read()
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			id, err := pick(j, args)
-			if err != nil {
-				return err
-			}
-			events, err := j.Events(id, 0)
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				all := report.LogJSON(id, events, target)
-				return printList(a, all, all.Events)
-			}
-			return report.Log(a.stdout, events, target, a.look(a.stdout))
-		}}
-	c.Flags().StringVar(&target, "target", "", "this target only")
-	return c
 }
 
 // ask leaves a request and waits a little for a running controller to answer.
@@ -206,7 +178,7 @@ func approveCommand(a *app) *cobra.Command {
 }
 
 func resumeCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
+	return metricsFlag(a, &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j, err := a.read()
 			if err != nil {
@@ -226,7 +198,7 @@ func resumeCommand(a *app) *cobra.Command {
 				}
 				return nil, nil
 			})
-		}}
+		}})
 }
 
 func rollbackCommand(a *app) *cobra.Command {
@@ -280,6 +252,7 @@ func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State)
 			return a.asked(id, *e, true)
 		}
 	}
+	defer a.outlive()()
 	dir, err := a.state()
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func TestInterruptedApplyFinishesWhatItBegan(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	p.sees("finishing what has begun; nothing new starts")
+	p.sees("interrupted; finishing 1 target: cloud-01; nothing new starts")
 	p.ends(exitHalted, "the rollout is paused; go on with: ncfleet -i "+f.file+" --state "+state+" resume ", "cloud-01 upgraded")
 	time.Sleep(10 * time.Millisecond)
 	f.want(exitOK, []string{"resume", "--state", state}, "1 upgraded, 0 rolled back, 0 failed, 0 untouched")

@@ -78,7 +78,7 @@ func (a *app) status(j *journal.Journal, id string) error {
 	if err != nil {
 		return err
 	}
-	live := &report.Live{Running: !free}
+	live := &report.Live{Running: !free, Now: now()}
 	for _, r := range requests {
 		live.Requests = append(live.Requests, r.Event)
 	}

@@ -3,267 +3,259 @@ package report
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
-	"github.com/ncfleet/ncfleet/controller/plan"
-	"github.com/ncfleet/ncfleet/inventory"
+	"github.com/ncfleet/ncfleet/controller/fleetreport"
 )
 
-// HostsDocument is the document of "inventory list".
-type HostsDocument struct {
-	FormatVersion int `json:"format_version"`
-	// Selection and Rollout say which hosts were asked for; "" is all of them.
-	Selection string         `json:"selection,omitempty"`
-	Rollout   string         `json:"rollout,omitempty"`
-	Hosts     []HostDocument `json:"hosts"`
-}
+// shownUnreachable is of how many hosts without facts the text gives the
+// reason; all of them are named.
+const shownUnreachable = 8
 
-// HostDocument is a host as the inventory has it, after groups and defaults.
-type HostDocument struct {
-	FormatVersion int               `json:"format_version"`
-	Name          string            `json:"name"`
-	Address       string            `json:"address"`
-	Labels        map[string]string `json:"labels,omitempty"`
-	Groups        []string          `json:"groups,omitempty"`
-	Instances     []HostInstance    `json:"instances,omitempty"`
-	// PackagesDriver is "" where the survey finds it.
-	PackagesDriver string `json:"packages_driver,omitempty"`
-	SnapshotDriver string `json:"snapshot_driver"`
-	// Wave is the host's in the rollout that was asked for.
-	Wave string `json:"wave,omitempty"`
-}
-
-// HostInstance is one Nextcloud of a host.
-type HostInstance struct {
-	Name string `json:"name"`
-	Path string `json:"path"`
-	URL  string `json:"url"`
-}
-
-// ListHosts collects the named hosts in the inventory's order; r may be nil.
-func ListHosts(fleet *inventory.Fleet, names []string, r *inventory.Rollout, selection string) HostsDocument {
-	doc := HostsDocument{FormatVersion: 1, Selection: selection, Hosts: []HostDocument{}}
-	waves := map[string]string{}
-	if r != nil {
-		doc.Rollout = r.Name
-		for _, w := range r.Waves {
-			for _, h := range w.Hosts {
-				waves[h] = w.Name
-			}
-		}
-	}
-	wanted := make(map[string]bool, len(names))
-	for _, name := range names {
-		wanted[name] = true
-	}
-	for i := range fleet.Hosts {
-		h := &fleet.Hosts[i]
-		if !wanted[h.Name] {
-			continue
-		}
-		out := HostDocument{FormatVersion: 1, Name: h.Name, Address: h.Address, Labels: h.Labels, Groups: h.Groups,
-			PackagesDriver: h.Packages, SnapshotDriver: plan.SnapshotDriver(h), Wave: waves[h.Name]}
-		for _, n := range h.Instances {
-			out.Instances = append(out.Instances, HostInstance{n.Name, n.Path, n.URL})
-		}
-		doc.Hosts = append(doc.Hosts, out)
-	}
-	return doc
-}
-
-// Text writes a table; where it is too wide, a few lines per host.
-func (d HostsDocument) Text(w io.Writer, o Options) error {
+// Fleet writes the report on a fleet for people.
+func Fleet(w io.Writer, d *fleetreport.ReportDocument, o Options) error {
 	pg := newPage(w, o)
-	head := []string{"HOST", "ADDRESS"}
-	if d.Rollout != "" {
-		head = append(head, "WAVE")
-	}
-	head = append(head, "GROUPS", "INSTANCES", "DRIVERS", "LABELS")
-	var rows [][]string
-	for _, h := range d.Hosts {
-		row := []string{h.Name, h.Address}
-		if d.Rollout != "" {
-			row = append(row, h.Wave)
+	fleetHead(pg, d)
+	fleetVersions(pg, d)
+	fleetLifetimes(pg, d)
+	fleetReady(pg, d)
+	fleetSnapshots(pg, d)
+	fleetDrift(pg, d)
+	fleetClosed(pg, d)
+	fleetRollouts(pg, d)
+	if len(d.Problems) > 0 {
+		section(pg, "Not found out")
+		for _, p := range d.Problems {
+			pg.item(2, 4, yellow, "!", p)
 		}
-		var instances []string
-		for _, n := range h.Instances {
-			instances = append(instances, n.Name)
-		}
-		rows = append(rows, append(row, strings.Join(h.Groups, " "), strings.Join(instances, " "), h.drivers(), labelText(h.Labels)))
 	}
-	pg.table(head, rows)
-	pg.line("%s", plural(len(d.Hosts), "host"))
 	return pg.err
 }
 
-// drivers are the package driver, "auto" where the survey finds it, and the
-// snapshot driver.
-func (h HostDocument) drivers() string {
-	packages := h.PackagesDriver
-	if packages == "" {
-		packages = "auto"
-	}
-	return packages + " " + h.SnapshotDriver
+func section(pg *page, title string) {
+	pg.line("")
+	pg.line("%s", pg.paint(bold, title))
 }
 
-func labelText(labels map[string]string) string {
-	var out []string
-	for k, v := range labels {
-		out = append(out, k+"="+v)
-	}
-	slices.Sort(out)
-	return strings.Join(out, " ")
-}
-
-// tableGap stands between two columns.
-const tableGap = 2
-
-// table writes rows below a head. Cells are broken at their spaces until the
-// table fits the page; what still does not fit is written as one block a row.
-func (p *page) table(head []string, rows [][]string) {
-	widths, ok := p.fit(head, rows)
-	if !ok {
-		for _, row := range rows {
-			p.line("%s", p.paint(bold, row[0]))
-			for i, cell := range row[1:] {
-				if cell != "" {
-					p.item(2, 13, "", strings.ToLower(head[i+1]), cell)
-				}
-			}
+func fleetHead(pg *page, d *fleetreport.ReportDocument) {
+	c := d.Counts
+	pg.line("%s", pg.paint(bold, fmt.Sprintf("Fleet of %s with %s, %s", plural(c.Hosts, "host"), plural(c.Instances, "instance"), minute(d.Made))))
+	if d.FactsFrom != nil {
+		text := minute(*d.FactsFrom)
+		if !d.FactsTo.Equal(*d.FactsFrom) && minute(*d.FactsTo) != text {
+			text += " to " + minute(*d.FactsTo)
 		}
-		return
+		pg.item(2, 17, "", "facts of", text)
 	}
-	p.row(head, widths, bold)
-	for _, row := range rows {
-		p.row(row, widths, "")
-	}
-}
-
-// fit gives each column its width: the natural ones, the widest made narrower
-// as far as their longest words allow.
-func (p *page) fit(head []string, rows [][]string) (widths []int, ok bool) {
-	widths = make([]int, len(head))
-	least := make([]int, len(head))
-	for _, row := range append([][]string{head}, rows...) {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-			for _, word := range strings.Fields(cell) {
-				least[i] = max(least[i], utf8.RuneCountInString(word))
-			}
-		}
-	}
-	for sum(widths)+tableGap*(len(head)-1) > p.width {
-		widest := -1
-		for i := range widths {
-			if widths[i] > least[i] && (widest < 0 || widths[i] >= widths[widest]) {
-				widest = i
-			}
-		}
-		if widest < 0 {
-			return nil, false
-		}
-		widths[widest]--
-	}
-	return widths, true
-}
-
-func sum(list []int) int {
-	total := 0
-	for _, n := range list {
-		total += n
-	}
-	return total
-}
-
-func (p *page) row(cells []string, widths []int, style string) {
-	wrapped := make([][]string, len(cells))
-	height := 1
-	for i, cell := range cells {
-		wrapped[i] = wrap(cell, widths[i])
-		height = max(height, len(wrapped[i]))
-	}
-	for n := range height {
-		line := ""
-		for i := range cells {
-			text := ""
-			if n < len(wrapped[i]) {
-				text = wrapped[i][n]
-			}
-			line += p.paint(style, text) + spaces(widths[i]-utf8.RuneCountInString(text)+tableGap)
-		}
-		p.line("%s", line)
-	}
-}
-
-// HostSettingsDocument is the document of "inventory show".
-type HostSettingsDocument struct {
-	FormatVersion int           `json:"format_version"`
-	Host          string        `json:"host"`
-	Groups        []string      `json:"groups,omitempty"`
-	Settings      []HostSetting `json:"settings"`
-	Rollouts      []HostRollout `json:"rollouts,omitempty"`
-}
-
-// HostSetting is one thing that holds for the host, and where it was written.
-type HostSetting struct {
-	Name  string `json:"name"`
-	Value string `json:"value"` // a secret as its reference
-	From  string `json:"from"`  // the block, or "default"
-	File  string `json:"file,omitempty"`
-	Line  int    `json:"line,omitempty"`
-}
-
-// HostRollout is a rollout that selects the host, and its wave there.
-type HostRollout struct {
-	Rollout string `json:"rollout"`
-	Wave    string `json:"wave"`
-}
-
-// ShowHost collects what holds for one host, which the fleet must have.
-func ShowHost(fleet *inventory.Fleet, name string) HostSettingsDocument {
-	h := fleet.Host(name)
-	doc := HostSettingsDocument{FormatVersion: 1, Host: h.Name, Groups: h.Groups, Settings: []HostSetting{}}
-	for _, s := range fleet.Settings(name) {
-		doc.Settings = append(doc.Settings, HostSetting{Name: s.Name, Value: s.Value, From: s.From, File: s.Range.File, Line: s.Range.Line})
-	}
-	for _, r := range fleet.Rollouts {
-		for _, w := range r.Waves {
-			if slices.Contains(w.Hosts, name) {
-				doc.Rollouts = append(doc.Rollouts, HostRollout{r.Name, w.Name})
-			}
-		}
-	}
-	return doc
-}
-
-// Text writes a line or two per setting: its value, and where that comes from.
-func (d HostSettingsDocument) Text(w io.Writer, o Options) error {
-	pg := newPage(w, o)
-	pg.line("%s", pg.paint(bold, d.Host))
-	if len(d.Groups) > 0 {
-		pg.item(2, 12, "", "groups", strings.Join(d.Groups, ", "))
-	}
-	name := 0
-	for _, s := range d.Settings {
-		name = max(name, utf8.RuneCountInString(s.Name))
-	}
-	for _, s := range d.Settings {
-		from := s.From
-		if s.File != "" {
-			from = fmt.Sprintf("%s, %s:%d", s.From, s.File, s.Line)
-		}
-		line := fmt.Sprintf("  %s%s%s", s.Name, spaces(name-utf8.RuneCountInString(s.Name)+tableGap), s.Value)
-		if used := utf8.RuneCountInString(line); used+tableGap+2+utf8.RuneCountInString(from) <= pg.width {
-			pg.line("%s  %s", line, pg.paint(dim, "("+from+")"))
+	pg.item(2, 17, "", "goal", goal(d))
+	var more []string
+	for i, u := range d.Unreachable {
+		if i < shownUnreachable {
+			pg.item(2, 17, red, "unreachable", u.Host+": "+u.Reason)
 			continue
 		}
-		pg.item(2, name+2+tableGap, "", s.Name, s.Value)
-		pg.line("%s%s", spaces(name+2+tableGap), pg.paint(dim, "("+from+")"))
+		more = append(more, u.Host)
 	}
-	for _, r := range d.Rollouts {
-		pg.item(2, 12, "", "rollout", fmt.Sprintf("%s, wave %s", r.Rollout, r.Wave))
+	if len(more) > 0 {
+		pg.item(2, 17, red, "unreachable", fmt.Sprintf("%d more: %s", len(more), names(more)))
 	}
-	return pg.err
+	for _, g := range groupTargets(d, func(t *fleetreport.Target) string {
+		switch t.State {
+		case fleetreport.TargetClosed, fleetreport.TargetPending, fleetreport.TargetMissing:
+			return string(t.State) + "\n" + t.Why
+		case fleetreport.TargetOpen, fleetreport.TargetUnreachable, fleetreport.TargetHost:
+		}
+		return ""
+	}) {
+		state, why, _ := strings.Cut(g.key, "\n")
+		pg.item(2, 17, red, state, names(g.names)+": "+why)
+	}
+}
+
+// goal says for people what readiness is told for.
+func goal(d *fleetreport.ReportDocument) string {
+	if d.Goal == 0 {
+		return "the next major of each instance"
+	}
+	return fmt.Sprintf("Nextcloud %d", d.Goal)
+}
+
+// arrived names those that have no way before them.
+func arrived(d *fleetreport.ReportDocument) string {
+	if d.Goal == 0 {
+		return "at the newest"
+	}
+	return "there already"
+}
+
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// targetGroup is the targets of which the same can be said.
+type targetGroup struct {
+	key   string
+	names []string
+}
+
+// groupTargets groups targets by what of says of each, in the order of the
+// first; those of which it says nothing are left out.
+func groupTargets(d *fleetreport.ReportDocument, of func(*fleetreport.Target) string) []targetGroup {
+	var list []targetGroup
+	at := map[string]int{}
+	for i := range d.Targets {
+		key := of(&d.Targets[i])
+		if key == "" {
+			continue
+		}
+		n, ok := at[key]
+		if !ok {
+			n = len(list)
+			at[key] = n
+			list = append(list, targetGroup{key: key})
+		}
+		list[n].names = append(list[n].names, d.Targets[i].Name)
+	}
+	return list
+}
+
+func fleetVersions(pg *page, d *fleetreport.ReportDocument) {
+	section(pg, "Versions")
+	most := 0
+	for _, v := range d.Versions {
+		most = max(most, len(v.Targets))
+	}
+	for _, v := range d.Versions {
+		text := fmt.Sprintf("%4d  %-20s", len(v.Targets), bar(len(v.Targets), most, 20))
+		switch {
+		case v.Newest == "":
+			text += "  this major is not in the table"
+		case v.Behind:
+			text += "  behind " + v.Newest
+		default:
+			text += "  newest of its major"
+		}
+		pg.line("  %-10s %s", v.Version, text)
+	}
+	if n := d.Counts.Instances - d.Counts.Seen; n > 0 {
+		pg.line("  %-10s %4d", "unknown", n)
+	}
+}
+
+// bar draws n of most in at most width blocks; what is not none is at least one.
+func bar(n, most, width int) string {
+	if n == 0 || most == 0 {
+		return ""
+	}
+	return strings.Repeat("█", max(1, n*width/most))
+}
+
+// lifeWords say how a product stands, and in which style.
+func lifeWords(l *fleetreport.Lifetime) (word, style, text string) {
+	switch l.State {
+	case fleetreport.LifeEnded:
+		last := l.Until
+		if l.Longer != "" {
+			last = l.Longer + " (" + l.Programme + ")"
+		}
+		return "ENDED", red, "ended " + last + ", " + days(-l.DaysLeft) + " ago"
+	case fleetreport.LifeSoon:
+		return "soon", yellow, "ends " + l.Until + ", in " + days(l.DaysLeft)
+	case fleetreport.LifeLonger:
+		return "longer", yellow, "ended " + l.Until + "; " + l.Programme + " until " + l.Longer
+	case fleetreport.LifeUnknown:
+		return "unknown", dim, "no end of life is known"
+	case fleetreport.LifeSupported:
+		return "ok", green, "until " + l.Until
+	}
+	return string(l.State), "", ""
+}
+
+// days is a number of days for people; of many, months and years.
+func days(n int) string {
+	switch {
+	case n < 60:
+		return plural(n, "day")
+	case n < 730:
+		return plural(n/30, "month")
+	}
+	return plural(n/365, "year")
+}
+
+func fleetLifetimes(pg *page, d *fleetreport.ReportDocument) {
+	section(pg, "End of life, by the makers' dates (table of "+d.LifetimesOf+")")
+	for i := range d.Lifetimes {
+		l := &d.Lifetimes[i]
+		word, style, text := lifeWords(l)
+		pg.item(2, 32, style, fmt.Sprintf("%-8s %s", word, l.Product+" "+l.Cycle), fmt.Sprintf("%s; %s", text, plural(len(l.Targets), "target")))
+	}
+	pg.item(2, 2, dim, "", "A distribution may care longer for its own packages of PHP and databases.")
+}
+
+func fleetReady(pg *page, d *fleetreport.ReportDocument) {
+	c := d.Counts
+	section(pg, fmt.Sprintf("Ready for %s: %d of %d", goal(d), c.Ready, c.Seen))
+	if c.Newest > 0 {
+		pg.item(2, 17, "", arrived(d), plural(c.Newest, "instance"))
+	}
+	for _, g := range obstacles(d) {
+		pg.item(2, 4, red, "✗", g.key+": "+names(g.names)+count(g.names))
+	}
+	if len(d.HeldBy) > 0 {
+		pg.line("  held back by apps, the most first:")
+	}
+	for _, h := range d.HeldBy {
+		text := plural(len(h.Targets), "instance")
+		if n := len(h.Alone); n > 0 {
+			text += fmt.Sprintf(", %d of them by it alone", n)
+		}
+		pg.item(4, 20, yellow, h.App, fmt.Sprintf("not for %d: %s: %s", h.Major, text, names(h.Targets)))
+	}
+	if len(d.HeldBy) > 0 && !d.Catalogue {
+		pg.item(4, 4, dim, "", "By what is installed: no catalogue of newer releases was read; a rollout may name one, with apps { catalogue = … }.")
+	}
+	for _, g := range notes(d) {
+		pg.item(2, 4, yellow, "!", g.key+": "+names(g.names)+count(g.names))
+	}
+	pg.item(2, 2, dim, "", "By versions alone; room, rights and snapshots are the plan's to judge: ncfleet plan, ncfleet doctor.")
+}
+
+// count tells how many names there are, where they are folded.
+func count(list []string) string {
+	if len(list) < 3 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d)", len(list))
+}
+
+// obstacles groups what is in the way of instances, apps left out.
+func obstacles(d *fleetreport.ReportDocument) []targetGroup {
+	return groupTexts(d, func(n *fleetreport.Next) []fleetreport.Obstacle { return n.Obstacles })
+}
+
+func notes(d *fleetreport.ReportDocument) []targetGroup {
+	return groupTexts(d, func(n *fleetreport.Next) []fleetreport.Obstacle { return n.Notes })
+}
+
+func groupTexts(d *fleetreport.ReportDocument, of func(*fleetreport.Next) []fleetreport.Obstacle) []targetGroup {
+	var list []targetGroup
+	at := map[string]int{}
+	for i := range d.Targets {
+		t := &d.Targets[i]
+		if t.Next == nil {
+			continue
+		}
+		for _, o := range of(t.Next) {
+			if o.App != "" {
+				continue
+			}
+			n, ok := at[o.Text]
+			if !ok {
+				n = len(list)
+				at[o.Text] = n
+				list = append(list, targetGroup{key: o.Text})
+			}
+			list[n].names = append(list[n].names, t.Name)
+		}
+	}
+	return list
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
-// FleetGraphDocument is the document of "inventory graph", and of "inventory export
+// FleetGraph is the document of "inventory graph", and of "inventory export
 // json" together with the hosts.
-type FleetGraphDocument struct {
+type FleetGraph struct {
 	FormatVersion int            `json:"format_version"`
 	Hosts         int            `json:"hosts"`
 	Groups        []GraphGroup   `json:"groups"`
@@ -41,8 +41,8 @@ type GraphWave struct {
 }
 
 // Graph collects how the fleet is divided.
-func Graph(fleet *inventory.Fleet) FleetGraphDocument {
-	doc := FleetGraphDocument{FormatVersion: 1, Hosts: len(fleet.Hosts), Groups: []GraphGroup{}, Rollouts: []GraphRollout{}}
+func Graph(fleet *inventory.Fleet) FleetGraph {
+	doc := FleetGraph{FormatVersion: 1, Hosts: len(fleet.Hosts), Groups: []GraphGroup{}, Rollouts: []GraphRollout{}}
 	for _, g := range fleet.Groups() {
 		doc.Groups = append(doc.Groups, GraphGroup(g))
 	}
@@ -57,7 +57,7 @@ func Graph(fleet *inventory.Fleet) FleetGraphDocument {
 }
 
 // Text writes a tree: groups, then rollouts with their waves.
-func (d FleetGraphDocument) Text(w io.Writer, o Options) error {
+func (d FleetGraph) Text(w io.Writer, o Options) error {
 	pg := newPage(w, o)
 	pg.line("%s", plural(d.Hosts, "host"))
 	last := len(d.Groups) + len(d.Rollouts) - 1
@@ -112,7 +112,7 @@ func (p *page) tree(first, rest, text string) {
 }
 
 // DOT writes the graph for Graphviz: dot -Tsvg.
-func (d FleetGraphDocument) DOT(w io.Writer) error {
+func (d FleetGraph) DOT(w io.Writer) error {
 	pg := &page{w: w}
 	pg.line("digraph fleet {")
 	pg.line("  rankdir=LR;")
@@ -144,25 +144,25 @@ func dot(name string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }
 
-// FleetDocument is the document of "inventory export json".
-type FleetDocument struct {
+// FleetExport is the document of "inventory export json".
+type FleetExport struct {
 	FormatVersion int            `json:"format_version"`
 	Digest        string         `json:"inventory_digest"`
-	Hosts         []ReachedHost  `json:"hosts"`
+	Hosts         []ExportHost   `json:"hosts"`
 	Groups        []GraphGroup   `json:"groups"`
 	Rollouts      []GraphRollout `json:"rollouts"`
 }
 
-// ReachedHost is a host and how it is reached.
-type ReachedHost struct {
-	HostDocument
-	StateDir string  `json:"state_dir"`
-	SSH      HostSSH `json:"ssh"`
+// ExportHost is a host and how it is reached.
+type ExportHost struct {
+	FleetHost
+	StateDir string    `json:"state_dir"`
+	SSH      ExportSSH `json:"ssh"`
 }
 
-// HostSSH is how a host is reached; what is not there is ncfleet's default.
+// ExportSSH is how a host is reached; what is not there is ncfleet's default.
 // Secrets are left out.
-type HostSSH struct {
+type ExportSSH struct {
 	User         string   `json:"user,omitempty"`
 	Port         int      `json:"port,omitempty"`
 	Keys         []string `json:"keys,omitempty"`
@@ -175,16 +175,16 @@ type HostSSH struct {
 }
 
 // Export collects the whole fleet.
-func Export(fleet *inventory.Fleet) FleetDocument {
+func Export(fleet *inventory.Fleet) FleetExport {
 	graph := Graph(fleet)
-	doc := FleetDocument{FormatVersion: 1, Digest: fleet.Digest, Hosts: []ReachedHost{}, Groups: graph.Groups, Rollouts: graph.Rollouts}
+	doc := FleetExport{FormatVersion: 1, Digest: fleet.Digest, Hosts: []ExportHost{}, Groups: graph.Groups, Rollouts: graph.Rollouts}
 	var all []string
 	for _, h := range fleet.Hosts {
 		all = append(all, h.Name)
 	}
 	for i, h := range ListHosts(fleet, all, nil, "").Hosts {
 		s := fleet.Hosts[i].SSH
-		out := ReachedHost{HostDocument: h, StateDir: fleet.Hosts[i].StateDir, SSH: HostSSH{User: s.User, Port: s.Port, Keys: s.Keys,
+		out := ExportHost{FleetHost: h, StateDir: fleet.Hosts[i].StateDir, SSH: ExportSSH{User: s.User, Port: s.Port, Keys: s.Keys,
 			Certificates: s.Certificates, Agent: s.Agent, KnownHosts: s.KnownHosts, HostKeys: s.HostKeys, Sudo: s.Sudo}}
 		for _, j := range s.Jump {
 			out.SSH.Jump = append(out.SSH.Jump, j.String())

@@ -37,12 +37,32 @@ type EventDocument struct {
 	Seconds       float64           `json:"seconds,omitempty"`
 }
 
-// Log writes events in their order, a line each: all of them, or those of one
-// target.
-func Log(w io.Writer, events []rollout.Event, target string, o Options) error {
+// LogFilter chooses events of a log; the zero value takes all.
+type LogFilter struct {
+	Target string
+	// Step is a kind of step ("hop"), or a step's name within its target
+	// ("undo-restore", "hop-2").
+	Step string
+}
+
+// takes reports whether the filter lets an event through.
+func (f LogFilter) takes(e rollout.Event) bool {
+	if f.Target != "" && eventTarget(e) != f.Target {
+		return false
+	}
+	if f.Step == "" {
+		return true
+	}
+	name := shortID(e.Step)
+	repeat, ok := strings.CutPrefix(name, f.Step+"-")
+	return e.Step != "" && (name == f.Step || ok && strings.Trim(repeat, "0123456789") == "")
+}
+
+// Log writes events in their order, a line each: those that the filter takes.
+func Log(w io.Writer, events []rollout.Event, filter LogFilter, o Options) error {
 	pg := newPage(w, o)
 	for _, e := range events {
-		if target == "" || eventTarget(e) == target {
+		if filter.takes(e) {
 			logLine(pg, e)
 		}
 	}
@@ -50,10 +70,10 @@ func Log(w io.Writer, events []rollout.Event, target string, o Options) error {
 }
 
 // LogJSON is the same for programs.
-func LogJSON(id string, events []rollout.Event, target string) LogDocument {
+func LogJSON(id string, events []rollout.Event, filter LogFilter) LogDocument {
 	v := LogDocument{FormatVersion: formatVersion, ID: id, Events: []EventDocument{}}
 	for _, e := range events {
-		if target == "" || eventTarget(e) == target {
+		if filter.takes(e) {
 			v.Events = append(v.Events, EventJSON(e))
 		}
 	}
@@ -98,14 +118,19 @@ func logLine(pg *page, e rollout.Event) {
 	}
 	lead := fmt.Sprintf("%5d  %s  ", e.Seq, e.At.UTC().Format("2006-01-02 15:04:05"))
 	pg.item(0, len(lead), "", strings.TrimRight(lead, " "), strings.Join(words, " "))
+	logMore(pg, len(lead), e)
+}
+
+// logMore writes what an event knows beside that it happened.
+func logMore(pg *page, indent int, e rollout.Event) {
 	if e.Detail != "" {
-		pg.item(len(lead), len(lead), "", "", e.Detail)
+		pg.item(indent, indent, "", "", e.Detail)
 	}
 	if e.Handle != nil {
-		pg.item(len(lead), len(lead), "", "", fmt.Sprintf("snapshot %s by driver %s", e.Handle.Key, e.Handle.Driver))
+		pg.item(indent, indent, "", "", fmt.Sprintf("snapshot %s by driver %s", e.Handle.Key, e.Handle.Driver))
 	}
 	for _, k := range evidenceKeys(e.Evidence) {
-		pg.item(len(lead), len(lead), "", "", k+" = "+e.Evidence[k])
+		pg.item(indent, indent, "", "", k+" = "+e.Evidence[k])
 	}
 }
 

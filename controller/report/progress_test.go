@@ -363,12 +363,12 @@ func TestLog(t *testing.T) {
 	}{{"log.txt", "", false}, {"log-target.txt", "cloud-02", false}, {"log.ndjson", "cloud-02", true}} {
 		var b bytes.Buffer
 		if c.json {
-			for _, e := range LogJSON("id", events, c.target).Events {
+			for _, e := range LogJSON("id", events, LogFilter{Target: c.target}).Events {
 				if err := Encode(&b, e, ""); err != nil {
 					t.Fatal(err)
 				}
 			}
-		} else if err := Log(&b, events, c.target, Options{}); err != nil {
+		} else if err := Log(&b, events, LogFilter{Target: c.target}, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, c.golden, b.Bytes())

@@ -71,7 +71,7 @@ func TestSSHConfig(t *testing.T) {
 	}
 	for host, want := range map[string][]string{
 		"a.example.org": {"hostname 2001:db8::7", "user ops", "port 2022", "identityfile /keys/a b", "identityfile /keys/second",
-			"certificatefile /keys/100%%-cert.pub", "proxyjump jump@bastion.example.org:2222,inner:22",
+			"certificatefile /keys/100%%-cert.pub", "proxyjump jump@bastion.example.org:2222,inner",
 			"stricthostkeychecking accept-new", "serveraliveinterval 2"},
 		"b":                   {"hostname 192.0.2.8", "user ops", "port 22", "stricthostkeychecking true"},
 		"bastion.example.org": {"identityfile /keys/a b", "stricthostkeychecking accept-new"},
@@ -119,7 +119,7 @@ func TestAnsibleAndBack(t *testing.T) {
 	a := inv.Hosts[0]
 	a.At = importer.Place{}
 	want := importer.Host{Name: "a.example.org", Address: "2001:db8::7", User: "ops", Port: 2022, Keys: []string{"/keys/a b", "/keys/second"},
-		Jump: []importer.Jump{"jump@bastion.example.org:2222", "inner:22"}, HostKeys: "accept-new"}
+		Jump: []importer.Jump{"jump@bastion.example.org:2222", "inner"}, HostKeys: "accept-new"}
 	if !reflect.DeepEqual(a, want) {
 		t.Errorf("%+v, want %+v\n%s", a, want, inv.Report())
 	}
