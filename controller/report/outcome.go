@@ -65,6 +65,7 @@ func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Opti
 			pg.line("  %s", l)
 		}
 	}
+	history(pg, s, o.History)
 	next(pg, s, o)
 	return pg.err
 }
@@ -213,6 +214,7 @@ func outcomeWave(pg *page, s *rollout.State, i int, now time.Time) {
 		state = "under way"
 	}
 	pg.line("%s", pg.paint(bold, fmt.Sprintf("Wave %s · %s · %s", w.Name, plural(len(w.Targets), "target"), state)))
+	approvals(pg, s, i)
 	var groups []group
 	at := map[string]int{}
 	for k := range w.Targets {
