@@ -106,7 +106,7 @@ func (n *Notifier) Waiting(reasons []string, s *rollout.State) {
 func (n *Notifier) put(list []Message) {
 	for _, m := range list {
 		for _, q := range n.queues {
-			if !slices.Contains(q.On, m.Occasion) {
+			if !slices.Contains(q.On, m.Occasion) && (m.also == "" || !slices.Contains(q.On, m.also)) {
 				continue
 			}
 			select {
