@@ -207,7 +207,15 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	if err != nil {
 		return err
 	}
-	told, endTold, err := a.notifier(w.fleet, id, before)
+	events, err := j.Events(id, before.Seq-1)
+	if err != nil {
+		return err
+	}
+	var last time.Time
+	if len(events) > 0 {
+		last = events[len(events)-1].At
+	}
+	told, endTold, err := a.notifier(w.fleet, id, before, last)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,8 @@ func (m Message) Plain() string {
 type reader struct {
 	id, command string
 	passed      map[int]bool
-	asked       []string // the decisions that are asked for at the moment
+	last        time.Time // the last event of an earlier controller
+	asked       []string  // the decisions that are asked for at the moment
 }
 
 // event is what to say of one event; s is the state after it.
@@ -89,7 +90,11 @@ func (r *reader) event(e rollout.Event, s *rollout.State) []Message {
 		if w.Passed && !r.passed[i] {
 			r.passed[i] = true
 			name := s.Plan.Waves[i].Name
-			add(Message{Occasion: Wave, ID: "wave-" + name, Wave: name, Title: fmt.Sprintf("Wave %s of rollout %s passed", name, s.Plan.Rollout), Text: lines(tally(s, i), following(s, i))})
+			title := fmt.Sprintf("Wave %s of rollout %s passed", name, s.Plan.Rollout)
+			if upgraded(s, i) == 0 {
+				title = fmt.Sprintf("Wave %s of rollout %s is over, and nobody was upgraded", name, s.Plan.Rollout)
+			}
+			add(Message{Occasion: Wave, ID: "wave-" + name, Wave: name, Title: title, Text: lines(tally(s, i), following(s, i))})
 		}
 	}
 	if m, ok := r.told(e, s); ok {
@@ -107,7 +112,10 @@ func (r *reader) told(e rollout.Event, s *rollout.State) (Message, bool) {
 		m = Message{Occasion: Start, ID: "start", Title: fmt.Sprintf("Rollout %s began: %d targets in %d waves", name, len(s.Targets), len(s.Plan.Waves)), Text: begins(e, s)}
 	case rollout.EventAttached:
 		m.Title = fmt.Sprintf("Rollout %s goes on: %s started a controller anew", name, e.Who)
-		m.Text = "The one before it had ended. What was begun is looked up on the hosts; nothing is done twice."
+		m.Text = "What was begun is looked up on the hosts; nothing is done twice."
+		if !r.last.IsZero() {
+			m.Text = "The one before it was last heard of at " + r.last.UTC().Format("2006-01-02 15:04:05 MST") + ". " + m.Text
+		}
 		if s.Paused {
 			m.Title = fmt.Sprintf("%s started a controller of rollout %s anew; the rollout is still paused", e.Who, name)
 			m.Commands = []string{r.command + " resume"}

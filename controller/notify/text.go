@@ -2,8 +2,10 @@ package notify
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/rollout"
@@ -41,6 +43,7 @@ func (r *reader) approve(wave string, s *rollout.State) string {
 // begins says what a rollout that starts will do, and who lets it.
 func begins(e rollout.Event, s *rollout.State) string {
 	out := []string{"Started by " + e.Who + ", plan " + short(e.Digest) + "."}
+	out = append(out, goals(s.Plan)...)
 	for i := range s.Plan.Waves {
 		out = append(out, waveLine(&s.Plan.Waves[i]))
 	}
@@ -70,6 +73,30 @@ func names(w *plan.Wave) string {
 		list = append(list[:mostNames:mostNames], fmt.Sprintf("and %d more", len(list)-mostNames))
 	}
 	return strings.Join(list, ", ")
+}
+
+// goals are the ways that instances go, and when they may.
+func goals(p *plan.Plan) []string {
+	count := map[string]int{}
+	for _, w := range p.Waves {
+		for _, t := range w.Targets {
+			if len(t.Hops) > 0 {
+				count["Nextcloud "+t.From.String()+" → "+t.To.String()]++
+			}
+		}
+	}
+	var out []string
+	for _, way := range slices.Sorted(maps.Keys(count)) {
+		out = append(out, fmt.Sprintf("%s on %s.", way, plural(count[way], "target")))
+	}
+	for _, w := range p.Policy.AllWindows() {
+		days := "every day"
+		if len(w.Days) > 0 {
+			days = strings.Join(w.Days, ", ")
+		}
+		out = append(out, fmt.Sprintf("Window: %s %s–%s %s.", days, w.From, w.To, w.Zone))
+	}
+	return out
 }
 
 // following says what comes after a wave.
@@ -151,7 +178,13 @@ func ends(s *rollout.State) string {
 	}
 	out = append(out, untouched(s)...)
 	if s.HaltReason != "" {
-		out = append(out, "To resume is to accept what failed so far and go on; to abort is to end it, also from the next resume on.")
+		next := ""
+		for i := range s.Plan.Waves {
+			if w := &s.Plan.Waves[i]; next == "" && !s.WaveBegun(i) {
+				next = fmt.Sprintf(" with wave %s (%s)", w.Name, plural(len(w.Targets), "target"))
+			}
+		}
+		out = append(out, "Until somebody decides nothing more happens. To resume is to accept all this and to go on"+next+"; to abort is to end it for good.")
 	}
 	return lines(out...)
 }
@@ -176,6 +209,16 @@ func untouched(s *rollout.State) []string {
 		}
 	}
 	return out
+}
+
+func upgraded(s *rollout.State, wave int) int {
+	n := 0
+	for _, t := range s.Plan.Waves[wave].Targets {
+		if s.Targets[t.Name].Status == rollout.Upgraded {
+			n++
+		}
+	}
+	return n
 }
 
 // tally counts how the targets of a wave ended.
@@ -203,6 +246,9 @@ func reasons(s *rollout.State) string {
 				continue
 			}
 			line := t.Name + " " + strings.ReplaceAll(string(state.Status), "_", " ")
+			if out := state.OpenedAt.Sub(state.ClosedAt); out > 0 && !state.ClosedAt.IsZero() {
+				line += ", users were out for " + out.Round(time.Second).String() + " and are back"
+			}
 			if state.Reason != "" {
 				line += ": " + state.Reason
 			}

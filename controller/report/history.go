@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func moments(s *rollout.State, events []rollout.Event) []moment {
 	var list []moment
 	told := map[string]rollout.Status{}
 	passedBefore := make([]bool, len(s.Plan.Waves))
-	waiting := false
+	waiting, before := false, time.Time{}
 	for _, e := range events {
 		if err := again.Apply(e); err != nil {
 			return list // whoever replays the journal tells this error
@@ -43,7 +44,14 @@ func moments(s *rollout.State, events []rollout.Event) []moment {
 		}
 		waiting = waiting || e.Kind == rollout.EventWindowWait
 		if m, ok := momentOf(e, s); ok {
+			m.Text += counted(e, again)
+			if e.Kind == rollout.EventAttached && !before.IsZero() {
+				m.Text += "; the one before it was last heard of at " + before.UTC().Format("15:04:05")
+			}
 			list = append(list, m)
+		}
+		if e.Kind != rollout.EventResumed { // a resume is what the new controller finds first
+			before = e.At
 		}
 		if name := eventTarget(e); name != "" && again.Targets[name] != nil {
 			t := again.Targets[name]
@@ -62,6 +70,23 @@ func moments(s *rollout.State, events []rollout.Event) []moment {
 		}
 	}
 	return list
+}
+
+// counted says of an approval how many there are then, and until when it
+// counts.
+func counted(e rollout.Event, s *rollout.State) string {
+	for i := range s.Plan.Waves {
+		w := &s.Plan.Waves[i]
+		if e.Kind != rollout.EventApproved || e.Wave == "" || w.Name != e.Wave {
+			continue
+		}
+		text := fmt.Sprintf(" (%d of %d", len(s.Waves[i].Approvals), w.Needs())
+		if w.ApproveExpires > 0 {
+			text += ", counts until " + e.At.Add(w.ApproveExpires).UTC().Format("2006-01-02 15:04")
+		}
+		return text + ")"
+	}
+	return ""
 }
 
 func shortStep(id string) string {
@@ -86,9 +111,9 @@ func momentOf(e rollout.Event, s *rollout.State) (moment, bool) {
 	}
 	switch e.Kind {
 	case rollout.EventStarted:
-		m.Text = "began" + by + ", plan " + shortDigest(e.Digest)
+		m.Text = strings.Join(append([]string{"began" + by + ", plan " + shortDigest(e.Digest)}, changes(s.Plan)...), "; ")
 	case rollout.EventAttached:
-		m.Text = "a controller was started anew" + by + " and went on from the journal"
+		m.Text = "a controller was started anew" + by
 	case rollout.EventPaused, rollout.EventResumed, rollout.EventAborted:
 		m.Text = string(e.Kind) + by
 	case rollout.EventApproved:
@@ -113,6 +138,9 @@ func momentOf(e rollout.Event, s *rollout.State) (moment, bool) {
 		m.Text = "halted"
 	case rollout.EventEnded:
 		m.Text = "ended: " + e.Detail
+		if r := e.Evidence["reason"]; r != "" {
+			m.Text += ": " + cut(brief(r, s))
+		}
 		return m, true
 	case rollout.EventStepFail:
 		m.Text = shortStep(e.Step) + " failed"

@@ -272,6 +272,9 @@ func begun(s *rollout.State, w *plan.Wave) bool {
 func outcomeTarget(pg *page, s *rollout.State, p *plan.Target, now time.Time) {
 	t := s.Targets[p.Name]
 	line := fate(t)
+	if t.Status == rollout.Waiting && s.Ended != "" {
+		line = "untouched, not begun"
+	}
 	if len(p.Hops) > 0 && t.Status == rollout.Upgraded {
 		line += " to " + p.To.String()
 	}
@@ -299,10 +302,16 @@ func next(pg *page, s *rollout.State, o Options) {
 	lines := targetCommands(s, o)
 	if s.HaltReason != "" || s.Paused {
 		what := "go on"
+		for i := range s.Plan.Waves {
+			if !s.WaveBegun(i) {
+				what += " with wave " + s.Plan.Waves[i].Name
+				break
+			}
+		}
 		if s.HaltReason != "" {
 			what += ", with the failures so far accepted"
 		}
-		lines = append(lines, [2]string{o.command("resume"), what})
+		lines = append(lines, [2]string{o.command("resume"), what}, [2]string{o.command("abort"), "end it for good"})
 	}
 	for i, w := range s.Plan.Waves {
 		if w.Approve && !s.Waves[i].Approved && s.Ended == "" && (i == 0 || s.Waves[i-1].Passed) {
