@@ -92,6 +92,9 @@ func (r *reader) event(e rollout.Event, s *rollout.State) []Message {
 			name := s.Plan.Waves[i].Name
 			title := fmt.Sprintf("Wave %s of rollout %s passed", name, s.Plan.Rollout)
 			if upgraded(s, i) == 0 {
+				if s.HaltReason != "" {
+					continue // the halt tells it
+				}
 				title = fmt.Sprintf("Wave %s of rollout %s is over, and nobody was upgraded", name, s.Plan.Rollout)
 			}
 			add(Message{Occasion: Wave, ID: "wave-" + name, Wave: name, Title: title, Text: lines(tally(s, i), following(s, i))})

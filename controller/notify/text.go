@@ -250,7 +250,7 @@ func reasons(s *rollout.State) string {
 				line += ", users were out for " + out.Round(time.Second).String() + " and are back"
 			}
 			if state.Reason != "" {
-				line += ": " + state.Reason
+				line += ": " + strings.TrimSpace(state.Reason)
 			}
 			lines = append(lines, line)
 		}
