@@ -22,54 +22,76 @@ type moment struct {
 	Text   string    `json:"text"`
 }
 
-// moments picks from a rollout's events what tells its story: who decided
-// what, what failed, what was waited for, and how waves and those targets that
-// were not upgraded ended.
+// teller replays a rollout's events and picks from them what tells its story.
+type teller struct {
+	s       *rollout.State // as it stands after the last event
+	again   *rollout.State // as it stood at the time
+	list    []moment
+	told    map[string]rollout.Status
+	passed  []bool
+	waiting bool      // for a window
+	heard   time.Time // when the controller at work was last heard of
+}
+
+// moments tells who decided what, what failed, what was waited for, and how
+// waves and those targets that were not upgraded ended.
 func moments(s *rollout.State, events []rollout.Event) []moment {
 	again, err := rollout.New(s.Plan, s.Zones)
 	if err != nil {
 		return nil // the state itself could not have been made
 	}
-	var list []moment
-	told := map[string]rollout.Status{}
-	passedBefore := make([]bool, len(s.Plan.Waves))
-	waiting, before := false, time.Time{}
+	t := &teller{s: s, again: again, told: map[string]rollout.Status{}, passed: make([]bool, len(s.Plan.Waves))}
 	for _, e := range events {
 		if err := again.Apply(e); err != nil {
-			return list // whoever replays the journal tells this error
+			break // whoever replays the journal tells this error
 		}
-		if waiting && e.Kind == rollout.EventStepBegun {
-			waiting = false
-			list = append(list, moment{At: e.At, Kind: "went_on", Text: "went on with " + shortStep(e.Step)})
+		t.event(e)
+		t.target(e)
+		t.waves(e)
+	}
+	return t.list
+}
+
+func (t *teller) event(e rollout.Event) {
+	if t.waiting && e.Kind == rollout.EventStepBegun {
+		t.waiting = false
+		t.list = append(t.list, moment{At: e.At, Kind: "went_on", Text: "went on with " + shortStep(e.Step)})
+	}
+	t.waiting = t.waiting || e.Kind == rollout.EventWindowWait
+	if m, ok := momentOf(e, t.s); ok {
+		m.Text += counted(e, t.again)
+		if e.Kind == rollout.EventAttached && !t.heard.IsZero() {
+			m.Text += "; the one before it was last heard of at " + t.heard.UTC().Format("15:04:05")
 		}
-		waiting = waiting || e.Kind == rollout.EventWindowWait
-		if m, ok := momentOf(e, s); ok {
-			m.Text += counted(e, again)
-			if e.Kind == rollout.EventAttached && !before.IsZero() {
-				m.Text += "; the one before it was last heard of at " + before.UTC().Format("15:04:05")
-			}
-			list = append(list, m)
-		}
-		if e.Kind != rollout.EventResumed { // a resume is what the new controller finds first
-			before = e.At
-		}
-		if name := eventTarget(e); name != "" && again.Targets[name] != nil {
-			t := again.Targets[name]
-			if t.Settled() && t.Status != told[name] && t.Status != rollout.Upgraded {
-				list = append(list, moment{At: e.At, Kind: "target_settled", Target: name, Text: settledText(name, t, e.At)})
-			}
-			told[name] = t.Status
-		}
-		for i := range passedBefore {
-			if now := passed(again, i); now != passedBefore[i] {
-				passedBefore[i] = now
-				if now {
-					list = append(list, moment{At: e.At, Kind: "wave_passed", Wave: s.Plan.Waves[i].Name, Text: "wave " + s.Plan.Waves[i].Name + " passed its gate"})
-				}
-			}
+		t.list = append(t.list, m)
+	}
+	if e.Kind != rollout.EventResumed { // a new controller finds the wish to resume before it says that it came
+		t.heard = e.At
+	}
+}
+
+// target tells of the target that an event is about once it has settled.
+func (t *teller) target(e rollout.Event) {
+	name := eventTarget(e)
+	state := t.again.Targets[name]
+	if state == nil {
+		return
+	}
+	if state.Settled() && state.Status != t.told[name] && state.Status != rollout.Upgraded {
+		t.list = append(t.list, moment{At: e.At, Kind: "target_settled", Target: name, Text: settledText(name, state, e.At)})
+	}
+	t.told[name] = state.Status
+}
+
+func (t *teller) waves(e rollout.Event) {
+	for i := range t.passed {
+		before := t.passed[i]
+		t.passed[i] = t.again.Waves[i].Passed
+		if t.passed[i] && !before && passed(t.again, i) {
+			name := t.s.Plan.Waves[i].Name
+			t.list = append(t.list, moment{At: e.At, Kind: "wave_passed", Wave: name, Text: "wave " + name + " passed its gate"})
 		}
 	}
-	return list
 }
 
 // counted says of an approval how many there are then, and until when it
