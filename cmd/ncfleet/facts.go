@@ -215,7 +215,10 @@ func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[s
 		}
 		requests = append(requests, r)
 	}
+	counted := w.app.count("surveyed", hosts)
+	defer counted.end()
 	list := survey.Many(ctx, requests, w.app.parallel, func(ctx context.Context, r survey.Request) plan.Facts {
+		defer counted.done(r.Host.Name)
 		ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 		defer cancel()
 		f := survey.Take(ctx, r)
