@@ -258,10 +258,18 @@ func (f *frame) left() time.Duration {
 	return sum
 }
 
-// latest are the news, the newest of them.
+// latest are the news, the newest of them, each in two lines at most.
 func (f *frame) latest() block {
 	var out []line
+	more := 0
 	for _, n := range f.News {
+		if strings.HasPrefix(n, " ") {
+			if more++; more > 1 {
+				continue
+			}
+		} else {
+			more = 0
+		}
 		style := ""
 		if strings.Contains(n, "FAILED") {
 			style = red
