@@ -163,9 +163,6 @@ func (f *frame) budget() []piece {
 	s := f.State
 	out, most := len(s.Out()), s.Plan.Policy.MaxUnavailable
 	places := piece{"", fmt.Sprintf("out of service %d of at most %d", out, most)}
-	if out >= most {
-		places.style = yellow
-	}
 	n, budget := s.Failures(), s.Plan.Policy.FailureBudget
 	failures := piece{"", fmt.Sprintf("failures %d, %d more tolerated", n, max(budget-n, 0))}
 	if n >= budget {
