@@ -35,6 +35,8 @@ require github.com/knqyf263/go-rpm-version v0.0.0-20260811110310-1815e1f1b790
 
 require github.com/knqyf263/go-apk-version v0.0.0-20200609155635-041fdbb8563f
 
+require github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+
 require github.com/rivo/uniseg v0.4.7
 
 require (
@@ -78,7 +80,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
 	golang.org/x/mod v0.42.0 // indirect
-	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/net v0.61.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect

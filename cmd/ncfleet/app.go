@@ -185,6 +185,7 @@ func (a *app) connect() *remote.Pool {
 	if a.pool == nil {
 		a.pool = remote.NewPool(remote.Limits{})
 		a.pool.Reached = a.tellReached
+		a.pool.Waiting = a.tellWaiting
 	}
 	return a.pool
 }
@@ -197,6 +198,13 @@ func (a *app) tellReached(host string, err error) {
 	if tell != nil {
 		tell(host, err)
 	}
+}
+
+// tellWaiting says what a person has to do before a login goes on.
+func (a *app) tellWaiting(host, what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fmt.Fprintf(a.stderr, "%s: %s\n", host, what)
 }
 
 // hearReached says who hears of attempts to connect from now on.
@@ -214,43 +222,6 @@ func (a *app) close() {
 		_ = a.pool.Close() // connections go with the process; nothing depends on a clean end
 		a.pool = nil
 	}
-}
-
-// remoteConfig turns what the inventory says of a host into a connection.
-func remoteConfig(h *inventory.Host) remote.Config {
-	s := h.SSH
-	c := remote.Config{
-		Name: h.Name, Address: h.Address, Port: s.Port, User: s.User,
-		Keys: s.Keys, Certificates: s.Certificates, Agent: s.Agent,
-		KnownHosts: s.KnownHosts, HostKeys: s.HostKeys,
-		ConnectTimeout: s.ConnectTimeout, KeepaliveInterval: s.Keepalive,
-		Sudo: s.Sudo, StateDir: h.StateDir,
-	}
-	if len(c.KnownHosts) == 0 {
-		if home, err := os.UserHomeDir(); err == nil {
-			c.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
-		}
-	}
-	if c.User == "" {
-		if u, err := user.Current(); err == nil {
-			c.User = u.Username
-		}
-	}
-	if s.KeyPassphrase != "" {
-		c.Passphrase = func(string) (string, error) { return secret(s.KeyPassphrase) }
-	}
-	if s.SudoPassword != "" {
-		c.SudoPassword = func() (string, error) { return secret(s.SudoPassword) }
-	}
-	for _, j := range s.Jump {
-		jump := c
-		jump.Name, jump.Address, jump.Port, jump.User, jump.Jump = j.Address, j.Address, j.Port, j.User, nil
-		if jump.User == "" {
-			jump.User = c.User
-		}
-		c.Jump = append(c.Jump, jump)
-	}
-	return c
 }
 
 // codeOf is the one table from error to exit code.

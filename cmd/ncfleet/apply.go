@@ -164,7 +164,11 @@ func replay(j *journal.Journal, id string) (*rollout.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := rollout.New(&p, windowZone(&p))
+	zones, err := loadZones(p.Policy.ZoneNames())
+	if err != nil {
+		return nil, err
+	}
+	s, err := rollout.New(&p, zones)
 	if err != nil {
 		return nil, err
 	}
@@ -180,16 +184,17 @@ func replay(j *journal.Journal, id string) (*rollout.State, error) {
 	return s, nil
 }
 
-// windowZone loads the window's time zone; the inventory has checked its name.
-func windowZone(p *plan.Plan) *time.Location {
-	if p.Policy.Window == nil {
-		return time.UTC
+// loadZones loads time zones by their names.
+func loadZones(names []string) (plan.Zones, error) {
+	zones := plan.Zones{}
+	for _, name := range names {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot load the time zone of a window: %w", err)
+		}
+		zones[name] = zone
 	}
-	zone, err := time.LoadLocation(p.Policy.Window.Zone)
-	if err != nil {
-		return time.UTC
-	}
-	return zone
+	return zones, nil
 }
 
 // carryOut runs the loop over a journaled rollout and reports how it ended.
@@ -218,7 +223,7 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	quiet := sync.OnceFunc(shown.end)
 	defer quiet() // also when the loop panics
 	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{shown, told},
-		Window: windowZone(p), Who: who(), Now: now})
+		Zones: before.Zones, Who: who(), Now: now})
 	if err != nil {
 		return err
 	}

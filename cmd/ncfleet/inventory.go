@@ -15,7 +15,7 @@ import (
 func inventoryCommand(a *app) *cobra.Command {
 	var o importer.Options
 	imports := &cobra.Command{Use: "import", Short: "write an inventory from another tool's; prints it"}
-	c := &cobra.Command{Use: "inventory", Short: "take an inventory over from another tool"}
+	c := &cobra.Command{Use: "inventory", Short: "look at the inventory, take one over from another tool, write it for one"}
 	ansible := &cobra.Command{Use: "ansible FILE|FOLDER", Short: "from an Ansible inventory: INI, YAML, or the JSON of ansible-inventory --list", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			inv, err := importer.Ansible(args[0])
@@ -33,7 +33,7 @@ func inventoryCommand(a *app) *cobra.Command {
 		f.StringVar(&o.Only, "only", "", "only the hosts of this group get an instance")
 		imports.AddCommand(sub)
 	}
-	c.AddCommand(imports)
+	c.AddCommand(imports, listCommand(a), showCommand(a), graphCommand(a), exportCommand(a), schemaCommand(a))
 	return c
 }
 

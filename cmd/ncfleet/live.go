@@ -116,7 +116,11 @@ func (a *app) course(id string, p *plan.Plan, events []rollout.Event) (*course, 
 		c.end = signOfLife(c.lines)
 		return c, nil
 	}
-	s, err := rollout.New(p, windowZone(p))
+	zones, err := loadZones(p.Policy.ZoneNames())
+	if err != nil {
+		return nil, err
+	}
+	s, err := rollout.New(p, zones)
 	if err != nil {
 		return nil, err
 	}

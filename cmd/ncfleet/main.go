@@ -99,7 +99,16 @@ func rootCommand(a *app) *cobra.Command {
 	root.AddCommand(
 		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a), watchCommand(a),
 		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a), leaseCommand(a),
-		snapshotCommand(a), inventoryCommand(a), doctorCommand(a), notifyCommand(a), driverCommand(a), demoCommand(a), versionCommand(a),
+		snapshotCommand(a),
+		inventoryCommand(a),
+		fmtCommand(a),
+		doctorCommand(a),
+		notifyCommand(a),
+		driverCommand(a),
+		demoCommand(a),
+		versionCommand(a),
+		reportCommand(a),
+		sudoersCommand(a),
 	)
 	completions(a, root)
 	usage(root)

@@ -159,25 +159,37 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 		return plan.Plan{}, nil, err
 	}
 	defer w.close()
-	in := plan.Input{Fleet: fleet, Rollout: r, Scripts: nextcloud.ScriptDigests()}
-	if in.Facts, err = w.survey(ctx, r.Hosts, true); err != nil {
-		return plan.Plan{}, nil, err
-	}
-	in.Releases, in.ReleasesProblem = w.releases(ctx, in.Facts)
-	if in.Catalogue, err = w.catalogue(ctx); err != nil {
-		return plan.Plan{}, nil, err
-	}
-	if in.Coverage, err = w.coverage(ctx, in.Facts); err != nil {
-		return plan.Plan{}, nil, err
-	}
-	if in.CompiledPackages, err = w.compiled(ctx, in.Facts); err != nil {
-		return plan.Plan{}, nil, err
-	}
-	if in.Drivers, err = w.driverUses(ctx, in.Facts); err != nil {
+	in, err := w.input(ctx)
+	if err != nil {
 		return plan.Plan{}, nil, err
 	}
 	p, problems := plan.Compute(in)
 	return p, problems, nil
+}
+
+// input asks hosts, drivers and the release source for everything that a plan
+// is made from.
+func (w *world) input(ctx context.Context) (plan.Input, error) {
+	in := plan.Input{Fleet: w.fleet, Rollout: w.rollout, Scripts: nextcloud.ScriptDigests()}
+	var err error
+	if in.Zones, err = loadZones(w.rollout.ZoneNames()); err != nil {
+		return in, err
+	}
+	if in.Facts, err = w.survey(ctx, w.rollout.Hosts, true); err != nil {
+		return in, err
+	}
+	in.Releases, in.ReleasesProblem = w.releases(ctx, in.Facts)
+	if in.Catalogue, err = w.catalogue(ctx); err != nil {
+		return in, err
+	}
+	if in.Coverage, err = w.coverage(ctx, in.Facts); err != nil {
+		return in, err
+	}
+	if in.CompiledPackages, err = w.compiled(ctx, in.Facts); err != nil {
+		return in, err
+	}
+	in.Drivers, err = w.driverUses(ctx, in.Facts)
+	return in, err
 }
 
 // driverUses names the drivers of the rollout's hosts with their versions; the

@@ -105,7 +105,7 @@ func (f *frame) head() []line {
 	if len(out) > 1 {
 		out = flow(title, f.width)
 	}
-	parts := []piece{{bold, fmt.Sprintf("%s %d of %d done", bar(f.settled(), all), f.settled(), all)}}
+	parts := []piece{{bold, fmt.Sprintf("%s %d of %d done", doneBar(f.settled(), all), f.settled(), all)}}
 	for _, n := range f.counts(c) {
 		parts = append(parts, n)
 	}
@@ -187,8 +187,8 @@ func (f *frame) settled() int {
 	return n
 }
 
-// bar shows a share as text.
-func bar(n, of int) string {
+// doneBar shows a share as text.
+func doneBar(n, of int) string {
 	const cells = 20
 	full := 0
 	if of > 0 {

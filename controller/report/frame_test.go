@@ -18,9 +18,9 @@ import (
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
-// fleetOf is the plan of a rollout over targets of those names, each like the
+// planOver is the plan of a rollout over targets of those names, each like the
 // second target of the recorded plan: a canary, then waves of the sizes given.
-func fleetOf(t *testing.T, names []string, sizes ...int) *plan.Plan {
+func planOver(t *testing.T, names []string, sizes ...int) *plan.Plan {
 	t.Helper()
 	p := *real(t)
 	like, err := json.Marshal(p.Waves[1])
@@ -189,11 +189,11 @@ func (tp *tape) at(t *testing.T, after time.Duration, o Options) (*View, time.Ti
 func (tp *tape) lasts() time.Duration { return tp.events[len(tp.events)-1].At.Sub(tp.events[0].At) }
 
 func TestFrames(t *testing.T) {
-	twelve := play(t, fleetOf(t, numbered(12), 1, 3, 8), troubled("cloud-07", "cloud-09", ""))
-	many := play(t, fleetOf(t, numbered(200), 1, 4, 10, 25, 60, 100), troubled("cloud-31", "cloud-60", "cloud-45"))
-	odd := play(t, fleetOf(t, []string{"大きな-クラウド-東京-データセンター/ファイル", "naïve-é́-name", "rtl-\u202eedoc", "x", "a-very-long-host-name-in-some-data-centre.example.org/files",
+	twelve := play(t, planOver(t, numbered(12), 1, 3, 8), troubled("cloud-07", "cloud-09", ""))
+	many := play(t, planOver(t, numbered(200), 1, 4, 10, 25, 60, 100), troubled("cloud-31", "cloud-60", "cloud-45"))
+	odd := play(t, planOver(t, []string{"大きな-クラウド-東京-データセンター/ファイル", "naïve-é́-name", "rtl-\u202eedoc", "x", "a-very-long-host-name-in-some-data-centre.example.org/files",
 		"tab\tand\x1b[31mred", "emoji-👩‍👩‍👧-🇩🇪"}, 1, 6), troubled("x", "naïve-é́-name", ""))
-	halts := play(t, fleetOf(t, numbered(12), 1, 3, 8), func(s plan.Step) rollout.Event {
+	halts := play(t, planOver(t, numbered(12), 1, 3, 8), func(s plan.Step) rollout.Event {
 		if s.Kind == plan.KindRestore && s.Target == "cloud-03" {
 			return rollout.Event{Kind: rollout.EventStepFail, Detail: "no space left on device"}
 		}
@@ -243,7 +243,7 @@ func TestREADMEShowsALiveView(t *testing.T) {
 // TestStatusOfManyFolds: how a rollout over 200 targets stands is told in a few
 // lines, with those that move one by one.
 func TestStatusOfManyFolds(t *testing.T) {
-	tp := play(t, fleetOf(t, numbered(200), 1, 4, 10, 25, 60, 100), troubled("cloud-31", "cloud-60", "cloud-45"))
+	tp := play(t, planOver(t, numbered(200), 1, 4, 10, 25, 60, 100), troubled("cloud-31", "cloud-60", "cloud-45"))
 	v, now := tp.at(t, tp.lasts()/2, Options{})
 	s := v.moment.State
 	var b bytes.Buffer
@@ -261,7 +261,7 @@ func TestStatusOfManyFolds(t *testing.T) {
 // are never too many, and without colour nothing in them is for the terminal.
 func TestFramesFitTheTerminal(t *testing.T) {
 	names := append(numbered(30), "大きな-クラウド-東京", "tab\tand\x1b[31mred", "rtl-\u202eedoc", "emoji-👩‍👩‍👧-🇩🇪", strings.Repeat("long", 60))
-	tp := play(t, fleetOf(t, names, 1, 4, 10, 20), troubled("cloud-07", "大きな-クラウド-東京", "cloud-20"))
+	tp := play(t, planOver(t, names, 1, 4, 10, 20), troubled("cloud-07", "大きな-クラウド-東京", "cloud-20"))
 	for _, color := range []bool{false, true} {
 		for after := time.Duration(0); after <= tp.lasts(); after += tp.lasts() / 11 {
 			v, now := tp.at(t, after, Options{Command: "ncfleet -i /srv/" + strings.Repeat("very-long-", 20) + "fleet.hcl", Color: color})
