@@ -76,7 +76,8 @@ func (f *frame) decide() {
 		switch {
 		case ok && f.State.Targets[name] != nil:
 			f.waits[name] = why
-		case strings.Contains(r, " is closed and held: "), strings.HasPrefix(r, "the rollout is paused"), strings.HasPrefix(r, "wave "):
+		case strings.Contains(r, " is closed and held: "), strings.HasPrefix(r, "the rollout is paused"),
+			strings.HasPrefix(r, "wave ") && (strings.Contains(r, " bakes until ") || strings.HasSuffix(r, " waits for approval")):
 			// The target, the head and the wave say so.
 		default:
 			f.held = append(f.held, hang(1, piece{yellow, "waits: "}, r, f.width, 2)...)
