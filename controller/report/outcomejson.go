@@ -29,6 +29,8 @@ type outcomeView struct {
 	Controller string        `json:"controller,omitempty"`
 	Requests   []requestView `json:"requests,omitempty"`
 	Waits      []string      `json:"waits,omitempty"`
+	// History is what tells the rollout's story, oldest first.
+	History []moment `json:"history,omitempty"`
 }
 
 type requestView struct {
@@ -40,9 +42,12 @@ type requestView struct {
 }
 
 type outcomeWaveView struct {
-	Name    string              `json:"name"`
-	Passed  bool                `json:"passed"`
-	Targets []outcomeTargetView `json:"targets"`
+	Name   string `json:"name"`
+	Passed bool   `json:"passed"`
+	// ApprovalsNeeded is how many people must approve, 0 when none.
+	ApprovalsNeeded int                 `json:"approvals_needed,omitempty"`
+	Approvals       []approvalView      `json:"approvals,omitempty"`
+	Targets         []outcomeTargetView `json:"targets"`
 }
 
 type outcomeTargetView struct {
@@ -55,8 +60,9 @@ type outcomeTargetView struct {
 }
 
 // OutcomeJSON writes how a rollout stands or ended: one object on one line.
-// The verdict of one that has none yet is "running". live may be nil.
-func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdict, live *Live) error {
+// The verdict of one that has none yet is "running". live and events
+// may be nil.
+func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdict, live *Live, events []rollout.Event) error {
 	now := latest(s)
 	v := outcomeView{
 		FormatVersion: formatVersion, Verdict: string(verdict), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
@@ -72,7 +78,7 @@ func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdi
 	}
 	for i := range s.Plan.Waves {
 		p := &s.Plan.Waves[i]
-		wave := outcomeWaveView{Name: p.Name, Passed: passed(s, i), Targets: []outcomeTargetView{}}
+		wave := outcomeWaveView{Name: p.Name, Passed: passed(s, i), ApprovalsNeeded: p.Needs(), Approvals: viewApprovals(&s.Waves[i]), Targets: []outcomeTargetView{}}
 		for _, t := range p.Targets {
 			st := s.Targets[t.Name]
 			wave.Targets = append(wave.Targets, outcomeTargetView{Name: t.Name, Outcome: string(st.Status),
@@ -87,6 +93,7 @@ func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdi
 		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
 	}
 	v.live(live, verdict)
+	v.History = historyView(s, events)
 	return object(w, v, "")
 }
 

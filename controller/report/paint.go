@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/report/screen"
+	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
 // Options say how text looks. The zero value is 80 columns without colour.
@@ -27,6 +28,8 @@ type Options struct {
 	Command string
 	// Live is shown of a rollout that has not ended; nil when it is not known.
 	Live *Live
+	// History are the rollout's events, for an outcome to tell its story.
+	History []rollout.Event
 }
 
 // command is a command line to type, which is not broken at its spaces: a page
