@@ -44,9 +44,6 @@ func newApp() *app {
 	return &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 }
 
-// json reports whether data is wanted as JSON.
-func (a *app) json() bool { return a.output == "json" }
-
 // color reports whether w is a terminal that shows colour.
 func (a *app) color(w io.Writer) bool {
 	f := fileOf(w)
@@ -85,29 +82,36 @@ func (a *app) load() (*inventory.Fleet, error) {
 	if a.fleet != nil {
 		return a.fleet, nil
 	}
-	paths, err := a.paths()
+	fleet, diags, err := a.readInventory()
 	if err != nil {
 		return nil, err
-	}
-	vars := map[string]string{}
-	for _, v := range a.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok {
-			return nil, &exitCode{exitUsage, fmt.Sprintf("error: --var %s: write NAME=VALUE", v)}
-		}
-		vars[name] = value
-	}
-	fleet, diags := inventory.Load(paths, inventory.Options{Vars: vars, KnownDrivers: builtinNames()})
-	if len(diags) > 0 {
-		if err := diags.Render(a.stderr, a.color(a.stderr), a.width(a.stderr)); err != nil {
-			return nil, err
-		}
 	}
 	if diags.HasErrors() {
 		return nil, &exitCode{exitError, ""}
 	}
 	a.fleet = fleet
 	return fleet, nil
+}
+
+// readInventory reads the inventory and shows what is wrong with it.
+func (a *app) readInventory() (*inventory.Fleet, inventory.Diagnostics, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, nil, err
+	}
+	vars := map[string]string{}
+	for _, v := range a.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok {
+			return nil, nil, &exitCode{exitUsage, fmt.Sprintf("error: --var %s: write NAME=VALUE", v)}
+		}
+		vars[name] = value
+	}
+	fleet, diags := inventory.Load(paths, inventory.Options{Vars: vars, KnownDrivers: builtinNames()})
+	if len(diags) == 0 {
+		return fleet, nil, nil
+	}
+	return fleet, diags, diags.Render(a.stderr, a.color(a.stderr), a.width(a.stderr))
 }
 
 // state is the folder of journal and cache.

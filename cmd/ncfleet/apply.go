@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -39,8 +38,8 @@ func applyCommand(a *app) *cobra.Command {
 				p, err = a.planAndAsk(cmd.Context(), name, yes)
 			}
 			if errors.Is(err, errNothing) {
-				fmt.Fprintln(a.stdout, "nothing to do")
-				return nil
+				a.say("nothing to do")
+				return a.print(report.NotStarted(&p, "nothing_to_do"))
 			}
 			if err != nil {
 				return err
@@ -72,7 +71,7 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 	fmt.Fprintln(shown)
 	if len(p.Waves) == 0 {
 		if len(p.Blocked) > 0 {
-			return p, &exitCode{exitError, "every target is blocked; nothing was done"}
+			return p, a.allBlocked(&p)
 		}
 		return p, errNothing
 	}
@@ -89,6 +88,14 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 		return p, &exitCode{exitError, "not started"}
 	}
 	return p, nil
+}
+
+// allBlocked says that nothing can be started, and why.
+func (a *app) allBlocked(p *plan.Plan) error {
+	if err := a.print(report.NotStarted(p, "blocked")); err != nil {
+		return err
+	}
+	return &exitCode{exitError, "every target is blocked; nothing was done"}
 }
 
 // apply journals the plan under a new rollout and carries it out.
@@ -226,7 +233,7 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	}
 	quiet := sync.OnceFunc(shown.end)
 	defer quiet() // also when the loop panics
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{shown, told},
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told},
 		Zones: before.Zones, Who: who(), Now: now})
 	if err != nil {
 		return err
@@ -262,15 +269,6 @@ func signOfLife(p *report.Progress) (end func()) {
 		}
 	}()
 	return func() { close(stop); <-gone }
-}
-
-// talk is where everything for people goes: with JSON the data on standard
-// output is the outcome.
-func (a *app) talk() io.Writer {
-	if a.json() {
-		return a.stderr
-	}
-	return a.stdout
 }
 
 // interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
@@ -325,6 +323,9 @@ func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err er
 	}
 	if err != nil && !unfinished {
 		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
+		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil, nil)); perr != nil {
+			return perr
+		}
 		return closedOr(s, &exitCode{exitError, ""})
 	}
 	if rerr := a.reportEnd(id, s, verdict); rerr != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -23,19 +24,40 @@ func fmtCommand(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "fmt [FILE|FOLDER...]", Short: "bring inventory files into their usual form", Args: cobra.ArbitraryArgs,
 		Long: "fmt rewrites *.hcl files with the usual spaces and alignment and names those that it changed; without arguments,\n" +
 			"the inventory's. \"-\" reads standard input and prints the result. Nothing but spaces changes; a file with an error\n" +
-			"in its syntax stays as it is, and *.hcl.json files are left alone.\n" +
-			"Exit code 0; with --check 1 when a file would change.",
+			"in its syntax stays as it is, and *.hcl.json files are left alone.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			f := formatter{app: a, check: check, show: show}
-			return f.run(args)
+			f := formatter{app: a, check: check, show: show, files: []formattedFile{}}
+			err := f.run(args)
+			var code *exitCode
+			if slices.Contains(args, "-") || err != nil && !errors.As(err, &code) {
+				return err // standard output holds the formatted text, or there is no result
+			}
+			if err := a.print(formattedDocument{1, f.files}); err != nil {
+				return err
+			}
+			return err
 		}}
 	c.Flags().BoolVar(&check, "check", false, "change nothing; exit code 1 when something would change")
 	c.Flags().BoolVar(&show, "diff", false, "print what changes; without --check it is changed too")
 	return c
 }
 
+// formattedDocument tells of each file whether it was in the usual form.
+type formattedDocument struct {
+	FormatVersion int             `json:"format_version"`
+	Files         []formattedFile `json:"files"`
+}
+
+type formattedFile struct {
+	Name string `json:"name"`
+	// Differs is whether it was not in the usual form, Written whether it is now.
+	Differs bool `json:"differs"`
+	Written bool `json:"written"`
+}
+
 // formatter is one run of fmt.
 type formatter struct {
+	files       []formattedFile
 	app         *app
 	check, show bool
 	differ      bool // a file is not in the usual form
@@ -136,7 +158,7 @@ func (f *formatter) format(name string, src []byte) (out []byte, ok bool, err er
 	}
 	f.differ = true
 	if f.show {
-		if _, err := f.app.stdout.Write(diff.Diff(name, src, name+" formatted", out)); err != nil {
+		if _, err := f.app.talk().Write(diff.Diff(name, src, name+" formatted", out)); err != nil {
 			return nil, false, err
 		}
 	}
@@ -153,16 +175,21 @@ func (f *formatter) file(name string) error {
 		return err
 	}
 	out, ok, err := f.format(name, src)
-	if err != nil || !ok || bytes.Equal(src, out) {
+	if err != nil || !ok {
 		return err
 	}
-	if !f.show {
-		fmt.Fprintln(f.app.stdout, name)
+	told := formattedFile{Name: name, Differs: !bytes.Equal(src, out)}
+	if told.Differs && !f.show {
+		fmt.Fprintln(f.app.talk(), name)
 	}
-	if f.check {
-		return nil
+	if told.Differs && !f.check {
+		if err := replaceFile(name, out); err != nil {
+			return err
+		}
+		told.Written = true
 	}
-	return replaceFile(name, out)
+	f.files = append(f.files, told)
+	return nil
 }
 
 // replaceFile writes a file anew beside the old one and renames it, with the

@@ -23,7 +23,7 @@ func listCommand(a *app) *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return doc.JSON(a.stdout)
+				return a.print(doc)
 			}
 			return doc.Text(a.stdout, a.look(a.stdout))
 		}}
@@ -90,7 +90,7 @@ func showCommand(a *app) *cobra.Command {
 			}
 			doc := report.ShowHost(fleet, args[0])
 			if a.json() {
-				return doc.JSON(a.stdout)
+				return a.print(doc)
 			}
 			return doc.Text(a.stdout, a.look(a.stdout))
 		}}
@@ -109,7 +109,7 @@ func graphCommand(a *app) *cobra.Command {
 			case dot:
 				return doc.DOT(a.stdout)
 			case a.json():
-				return doc.JSON(a.stdout)
+				return a.print(doc)
 			}
 			return doc.Text(a.stdout, a.look(a.stdout))
 		}}
@@ -132,7 +132,7 @@ func exportCommand(a *app) *cobra.Command {
 		{"prometheus", "the sites' addresses as targets for file_sd, for a blackbox exporter", "",
 			func(f *inventory.Fleet) error { return exporter.Prometheus(a.stdout, f) }},
 		{"json", "all of it, with every expression evaluated; secrets are left out", "",
-			func(f *inventory.Fleet) error { return report.Export(f).JSON(a.stdout) }},
+			func(f *inventory.Fleet) error { return report.Encode(a.stdout, report.Export(f), "  ") }},
 	} {
 		c.AddCommand(&cobra.Command{Use: e.use, Short: e.short, Long: e.long, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
@@ -146,7 +146,7 @@ func exportCommand(a *app) *cobra.Command {
 	return c
 }
 
-func schemaCommand(a *app) *cobra.Command {
+func inventorySchemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{Use: "schema", Short: "the JSON schema of *.hcl.json files, for editors", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return inventory.WriteSchema(a.stdout) }}
 }

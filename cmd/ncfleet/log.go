@@ -58,5 +58,9 @@ func (a *app) log(j *journal.Journal, id string, filter report.LogFilter, byTarg
 	if byTarget {
 		return report.LogByTarget(a.stdout, s.Plan, events, filter, a.look(a.stdout))
 	}
-	return report.Log(a.stdout, events, filter, a.json(), a.look(a.stdout))
+	if a.json() {
+		all := report.LogJSON(id, events, filter)
+		return printList(a, all, all.Events)
+	}
+	return report.Log(a.stdout, events, filter, a.look(a.stdout))
 }

@@ -50,7 +50,7 @@ func TestAbortWithoutAController(t *testing.T) {
 	f.want(exitError, []string{"apply", "--rollout", "monthly", "--yes"}, "blocked")
 	f.want(exitOK, []string{"abort", "--reason", "wrong week"}, "noted; no controller runs at this moment, it counts from: ncfleet -i ")
 	f.want(exitClosed, []string{"status"}, "noted abort by ", ": wrong week; waits for a controller")
-	f.want(exitClosed, []string{"status", "--output", "json"}, `"controller":"none"`, `"requests":[{"kind":"aborted"`)
+	f.want(exitClosed, []string{"status", "--output", "ndjson"}, `"controller":"none"`, `"requests":[{"kind":"aborted"`)
 	f.want(exitAborted, []string{"resume"}, "aborted by ", "1 upgraded, 0 rolled back, 0 failed, 1 untouched")
 	f.want(exitOK, []string{"status"}, "monthly aborted")
 	f.onceOnly()

@@ -74,7 +74,7 @@ func (a *app) watch(ctx context.Context, j *journal.Journal, id string) error {
 		if !free {
 			driven = now()
 		}
-		if now().Sub(driven) > orphanLimit || steady(a.talk()).Gone() {
+		if now().Sub(driven) > orphanLimit || steady(a.stdout).Gone() {
 			return nil
 		}
 		select {
@@ -100,6 +100,7 @@ func (a *app) follow(j *journal.Journal, id string, s *rollout.State, shown *cou
 			return false, fmt.Errorf("cannot follow rollout %s: %w", id, err)
 		}
 		shown.Event(e, s)
+		eventStream{a}.Event(e, s)
 	}
 	if shown.view == nil {
 		if s.Ended == "" && !s.Started.IsZero() && len(s.InFlight()) == 0 {

@@ -30,7 +30,7 @@ func Fleet(w io.Writer, d *fleetreport.Document, o Options) error {
 }
 
 // FleetJSON writes the report on a fleet for programs: one object.
-func FleetJSON(w io.Writer, d *fleetreport.Document) error { return object(w, d, " ") }
+func FleetJSON(w io.Writer, d *fleetreport.Document) error { return Encode(w, d, "  ") }
 
 func section(pg *page, title string) {
 	pg.line("")

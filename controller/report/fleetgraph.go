@@ -56,9 +56,6 @@ func Graph(fleet *inventory.Fleet) FleetGraph {
 	return doc
 }
 
-// JSON writes the document.
-func (d FleetGraph) JSON(w io.Writer) error { return object(w, d, " ") }
-
 // Text writes a tree: groups, then rollouts with their waves.
 func (d FleetGraph) Text(w io.Writer, o Options) error {
 	pg := newPage(w, o)
@@ -196,6 +193,3 @@ func Export(fleet *inventory.Fleet) FleetExport {
 	}
 	return doc
 }
-
-// JSON writes the document.
-func (d FleetExport) JSON(w io.Writer) error { return object(w, d, " ") }

@@ -72,9 +72,6 @@ func ListHosts(fleet *inventory.Fleet, names []string, r *inventory.Rollout, sel
 	return doc
 }
 
-// JSON writes the document.
-func (d FleetHosts) JSON(w io.Writer) error { return object(w, d, " ") }
-
 // Text writes a table; where it is too wide, a few lines per host.
 func (d FleetHosts) Text(w io.Writer, o Options) error {
 	pg := newPage(w, o)
@@ -239,9 +236,6 @@ func ShowHost(fleet *inventory.Fleet, name string) FleetSettings {
 	}
 	return doc
 }
-
-// JSON writes the document.
-func (d FleetSettings) JSON(w io.Writer) error { return object(w, d, " ") }
 
 // Text writes a line or two per setting: its value, and where that comes from.
 func (d FleetSettings) Text(w io.Writer, o Options) error {

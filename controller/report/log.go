@@ -11,9 +11,16 @@ import (
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
-// eventView is an event for programs. Of a snapshot's handle it shows whose it
-// is and its key, not what the driver keeps in it.
-type eventView struct {
+// LogDocument is a rollout's events, oldest first.
+type LogDocument struct {
+	FormatVersion int             `json:"format_version"`
+	ID            string          `json:"id"`
+	Events        []EventDocument `json:"events"`
+}
+
+// EventDocument is one thing that happened in a rollout. Of a snapshot's handle
+// it shows whose it is and its key, not what the driver keeps in it.
+type EventDocument struct {
 	FormatVersion int               `json:"format_version"`
 	Seq           int64             `json:"seq"`
 	At            time.Time         `json:"at"`
@@ -51,23 +58,26 @@ func (f LogFilter) takes(e rollout.Event) bool {
 	return e.Step != "" && (name == f.Step || ok && strings.Trim(repeat, "0123456789") == "")
 }
 
-// Log writes events in their order, those that the filter takes: a line each,
-// or with asJSON one object a line.
-func Log(w io.Writer, events []rollout.Event, filter LogFilter, asJSON bool, o Options) error {
+// Log writes events in their order, a line each: those that the filter takes.
+func Log(w io.Writer, events []rollout.Event, filter LogFilter, o Options) error {
 	pg := newPage(w, o)
 	for _, e := range events {
-		if !filter.takes(e) {
-			continue
+		if filter.takes(e) {
+			logLine(pg, e)
 		}
-		if asJSON {
-			if err := object(w, viewEvent(e), ""); err != nil {
-				return err
-			}
-			continue
-		}
-		logLine(pg, e)
 	}
 	return pg.err
+}
+
+// LogJSON is the same for programs.
+func LogJSON(id string, events []rollout.Event, filter LogFilter) LogDocument {
+	v := LogDocument{FormatVersion: formatVersion, ID: id, Events: []EventDocument{}}
+	for _, e := range events {
+		if filter.takes(e) {
+			v.Events = append(v.Events, EventJSON(e))
+		}
+	}
+	return v
 }
 
 // eventTarget is the target that an event is about, "" for none. A step's id
@@ -83,8 +93,9 @@ func eventTarget(e rollout.Event) string {
 	return e.Step[first+1 : last]
 }
 
-func viewEvent(e rollout.Event) eventView {
-	v := eventView{FormatVersion: formatVersion, Seq: e.Seq, At: e.At.UTC().Truncate(time.Millisecond), Kind: string(e.Kind), Step: e.Step,
+// EventJSON is one event for programs.
+func EventJSON(e rollout.Event) EventDocument {
+	v := EventDocument{FormatVersion: formatVersion, Seq: e.Seq, At: e.At.UTC().Truncate(time.Millisecond), Kind: string(e.Kind), Step: e.Step,
 		Target: eventTarget(e), Wave: e.Wave, Who: e.Who, Digest: e.Digest, Detail: e.Detail, Evidence: e.Evidence, Seconds: math.Round(e.Seconds*1000) / 1000}
 	if e.Handle != nil {
 		v.Driver, v.Snapshot = e.Handle.Driver, e.Handle.Key

@@ -216,7 +216,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	out := string(text(t, p, Options{Target: "cloud-01", Width: 200}))
 	var b bytes.Buffer
-	if err := JSON(&b, p); err != nil {
+	if err := Encode(&b, PlanJSON(p, nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out, "s3cret") || strings.Contains(b.String(), "s3cret") || !strings.Contains(out, "A=… TOKEN=… apt-get") {
@@ -226,12 +226,12 @@ func TestSecretsAreNotShown(t *testing.T) {
 
 func TestJSONOfAPlan(t *testing.T) {
 	var b bytes.Buffer
-	if err := JSON(&b, real(t)); err != nil {
+	if err := Encode(&b, PlanJSON(real(t), nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "two.json", b.Bytes())
 	b.Reset()
-	if err := JSON(&b, fleet()); err != nil {
+	if err := Encode(&b, PlanJSON(fleet(), nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	var got struct {
