@@ -49,7 +49,7 @@ func applyCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "rollout", "", "the rollout to plan when no file is given")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask (needed without a terminal)")
-	return c
+	return metricsFlag(a, c)
 }
 
 // planAndAsk plans, shows and lets the operator decide.
@@ -227,13 +227,18 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
+	measured, endMeasured, err := a.metricsSink(j, id, before)
+	if err != nil {
+		return err
+	}
+	defer endMeasured()
 	shown, err := a.course(id, p, events)
 	if err != nil {
 		return err
 	}
 	quiet := sync.OnceFunc(shown.end)
 	defer quiet() // also when the loop panics
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told},
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told, measured},
 		Zones: before.Zones, Who: who(), Now: now})
 	if err != nil {
 		return err

@@ -96,6 +96,7 @@ var contracts = []contract{
 		exitUsage: "an unknown flag, host or a bad value; --break without --reason"}},
 	{command: "log", json: []string{"log"}, ndjson: []string{"event"}},
 	{command: "man", json: []string{"man"}},
+	{command: "metrics", json: []string{"metrics"}},
 	{command: "notify", json: []string{"messages"}, ndjson: []string{"message"}, exits: exits{
 		exitOK: "every message was sent", exitError: "a message was not sent, or an error came up"}},
 	{command: "pause", json: []string{"request"}},
@@ -104,6 +105,8 @@ var contracts = []contract{
 		exitError:   "a target is blocked, or an error came up",
 		exitChanges: "there is something to do",
 		exitUsage:   "an unknown flag, a wrong argument or a bad value; no rollout named where there are several"}},
+	{command: "report", json: []string{"report"}, exits: exits{
+		exitOK: "there are facts of every host", exitError: "there are none of a host, or an error came up"}},
 	{command: "resume", json: []string{"outcome", "request"}, ndjson: []string{"event", "outcome", "request"}, exits: rolloutExits(exits{
 		exitOK: "the rollout succeeded, or the controller that runs goes on"})},
 	{command: "rollback", json: []string{"outcome", "request"}, ndjson: []string{"event", "outcome", "request"}, exits: rolloutExits(exits{

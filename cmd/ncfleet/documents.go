@@ -1,6 +1,8 @@
 package main
 
 import (
+	"github.com/ncfleet/ncfleet/controller/fleetreport"
+	"github.com/ncfleet/ncfleet/controller/metrics"
 	"github.com/ncfleet/ncfleet/controller/notify"
 	"github.com/ncfleet/ncfleet/controller/report"
 )
@@ -38,9 +40,11 @@ var documents = []document{
 	{"man", manDocument{}, "the manual pages that were written"},
 	{"message", messageDocument{}, "how sending one test message went"},
 	{"messages", messagesDocument{}, "how sending test messages went"},
+	{"metrics", metrics.MetricsDocument{}, "a rollout and the fleet as Prometheus sees them"},
 	{"notification", notify.Message{}, "what a webhook receives; no command prints it"},
 	{"outcome", report.OutcomeDocument{}, "how a rollout stands or ended"},
 	{"plan", report.PlanDocument{}, "a rollout, decided ahead"},
+	{"report", fleetreport.ReportDocument{}, "the fleet as it is"},
 	{"request", requestDocument{}, "what an operator asked a rollout's controller for"},
 	{"rollout", rolloutDocument{}, "one rollout of the journal"},
 	{"rollouts", rolloutsDocument{}, "the rollouts of the journal"},

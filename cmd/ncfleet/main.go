@@ -109,6 +109,7 @@ func rootCommand(a *app) *cobra.Command {
 		sudoersCommand(a),
 		schemaCommand(a),
 		manCommand(a),
+		metricsCommand(a),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
