@@ -34,6 +34,8 @@ type world struct {
 	set     *drivers.Set
 	source  *release.Source
 	pool    *remote.Pool
+	// thorough asks the hosts also what only a doctor wants to know.
+	thorough bool
 }
 
 // open starts what a rollout needs. The caller closes it.
@@ -175,6 +177,7 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 	if w.rollout == nil {
 		return r, nil
 	}
+	r.Shops, r.Indices = w.thorough, w.thorough
 	if s := w.rollout.System; w.wantsPackages() {
 		if name := plan.PackagesDriver(h, &plan.Facts{}); name != "" {
 			pm, err := w.set.PackageManager(name)
@@ -194,8 +197,7 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		}
 	}
 	if w.rollout.Apps.Update == "all" {
-		r.AppStore = true
-		r.Downloads = append(r.Downloads, plan.StoreProbe(plan.Settings{}))
+		r.AppStore, r.Shops = true, true
 	}
 	return r, nil
 }
@@ -215,7 +217,10 @@ func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[s
 		}
 		requests = append(requests, r)
 	}
+	counted := w.app.count("surveyed", hosts)
+	defer counted.end()
 	list := survey.Many(ctx, requests, w.app.parallel, func(ctx context.Context, r survey.Request) plan.Facts {
+		defer counted.done(r.Host.Name)
 		ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 		defer cancel()
 		f := survey.Take(ctx, r)

@@ -57,6 +57,23 @@ func appVersions(raw json.RawMessage) (map[string]string, error) {
 	return out, nil
 }
 
+// ParseMissingIndices reads occ db:add-missing-indices --dry-run: "index of
+// table" each.
+func ParseMissingIndices(stdout []byte) []string {
+	var out []string
+	for _, line := range strings.Split(string(stdout), "\n") {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "Adding additional ")
+		if !ok {
+			continue
+		}
+		index, rest, _ := strings.Cut(rest, " ")
+		if table, _, ok := strings.Cut(strings.TrimPrefix(rest, "index to the "), " table"); ok {
+			out = append(out, index+" of "+table)
+		}
+	}
+	return out
+}
+
 // ParseAppUpdates reads occ app:update --showonly --all: id → newer version.
 func ParseAppUpdates(stdout []byte) map[string]string {
 	out := map[string]string{}

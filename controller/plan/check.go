@@ -176,7 +176,7 @@ func (l *look) checkConfig() {
 }
 
 func (l *look) checkDirs() {
-	if len(l.hops) > 0 || l.update {
+	if len(l.hops) > 0 || l.update || l.in.thorough {
 		l.notWritable()
 	}
 }
@@ -194,10 +194,26 @@ func (l *look) notWritable() {
 		if why == "" {
 			why = "an upgrade writes there"
 		}
+		remedy := fmt.Sprintf("sudo chown -R %s:%s %s && sudo chmod -R u+rwX %s", l.site.WebUser, group(l.seen), nextcloud.Quote(d.Path), nextcloud.Quote(d.Path))
+		m := l.facts.Mount(d.Path)
+		if m != nil && m.ReadOnly {
+			remedy = "sudo mount -o remount,rw " + nextcloud.Quote(m.Path)
+		}
 		l.block(problem("dir_not_writable", d.Path+" cannot be written by "+l.site.WebUser,
-			fmt.Sprintf("%s belongs to %s:%s, mode %s, and the web user %s cannot write there: %s", d.Path, d.Owner, d.Group, d.Mode, l.site.WebUser, why),
-			fmt.Sprintf("sudo chown -R %s:%s %s && sudo chmod -R u+rwX %s", l.site.WebUser, group(l.seen), nextcloud.Quote(d.Path), nextcloud.Quote(d.Path))))
+			fmt.Sprintf("%s belongs to %s:%s, mode %s%s, and the web user %s cannot write there: %s", d.Path, d.Owner, d.Group, d.Mode, onMount(m), l.site.WebUser, why), remedy))
 	}
+}
+
+// onMount says which file system a place lies on.
+func onMount(m *Mount) string {
+	if m == nil {
+		return ""
+	}
+	mode := ""
+	if m.ReadOnly {
+		mode = ", mounted READ-ONLY"
+	}
+	return fmt.Sprintf(", on %s (%s, %s%s)", m.Path, m.Device, m.FSType, mode)
 }
 
 func group(s *InstanceFacts) string {
@@ -209,10 +225,13 @@ func group(s *InstanceFacts) string {
 
 // checkSource looks whether the releases can reach the host.
 func (l *look) checkSource() {
-	if len(l.hops) == 0 {
+	core := l.in.Rollout.Core
+	wanted := core.Source
+	if len(l.hops) > 0 {
+		wanted = l.hops[0].Release.URL
+	} else if !l.in.thorough || core.To == "" {
 		return
 	}
-	core := l.in.Rollout.Core
 	if why := l.in.Unfit[l.host.Name]; why != "" {
 		l.block(mirrorProblem(core, why))
 	}
@@ -227,7 +246,7 @@ func (l *look) checkSource() {
 		}
 	}
 	for _, r := range sortedReach(l.facts.Downloads) {
-		if refused(r, l.hops[0].Release.URL) && (sameSite(r.URL, core.Source) || sameSite(r.URL, l.hops[0].Release.URL)) {
+		if refused(r, wanted) && (sameSite(r.URL, core.Source) || sameSite(r.URL, wanted)) && !isStore(l, r) {
 			l.block(mirrorProblem(core, reachLine(r)))
 		}
 	}
@@ -239,10 +258,14 @@ func mirrorProblem(core inventory.Core, why string) Problem {
 }
 
 func reachLine(r Reach) string {
-	if r.Status != 0 {
-		return fmt.Sprintf("%s answered %d after %d ms: %s", r.URL, r.Status, r.Millis, r.Detail)
+	tried := ""
+	if r.Tool != "" {
+		tried = "tried on the host with " + r.Tool + ": "
 	}
-	return fmt.Sprintf("%s did not answer within %d ms: %s", r.URL, r.Millis, r.Detail)
+	if r.Status != 0 {
+		return fmt.Sprintf("%s%s answered %d after %d ms: %s", tried, r.URL, r.Status, r.Millis, r.Detail)
+	}
+	return fmt.Sprintf("%s%s did not answer within %d ms: %s", tried, r.URL, r.Millis, r.Detail)
 }
 
 // checkStore looks whether apps can be fetched. occ says "up to date" when the
@@ -259,12 +282,17 @@ func (l *look) checkStore() {
 		if l.in.Rollout.Apps.Update == "all" {
 			l.block(problem("app_store_unreachable", "the app store cannot be reached from the host", reachLine(r)+"; occ would say that all apps are up to date",
 				"open the way to "+store+", or leave the apps alone: apps { update = \"none\" }"))
-		} else if len(l.hops) > 0 {
+		} else if len(l.hops) > 0 || l.in.thorough {
 			l.warn(problem("app_store_unreachable", "the app store cannot be reached from the host", reachLine(r)+"; occ upgrade asks it and may wait a minute or two",
 				"open the way to "+store+", or switch it off: "+l.occ("config:system:set appstoreenabled --value=false --type=boolean")))
 		}
 		return
 	}
+}
+
+// isStore reports whether an attempt was one at the instance's app store.
+func isStore(l *look, r Reach) bool {
+	return l.seen.Settings.AppStoreEnabled && r.URL == StoreProbe(l.seen.Settings)
 }
 
 // refused reports whether an attempt shows that wanted cannot be had. A folder

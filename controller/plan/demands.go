@@ -37,12 +37,24 @@ func (l *look) checkPHP() {
 			}
 		}
 	}
-	if php.Web != "" && majorMinor(php.Web) != majorMinor(php.Version) {
+	if php.Web != "" && php.Version != "" && majorMinor(php.Web) != majorMinor(php.Version) {
 		l.warn(problem("php_differs", "the command line and the web use different PHP versions",
-			fmt.Sprintf("%s is %s, the web runs %s", php.Path, php.Version, php.Web),
-			fmt.Sprintf("set php = \"/usr/bin/php%s\" in the nextcloud block", majorMinor(php.Web))))
+			fmt.Sprintf("%s is %s, the web runs %s: occ upgrades with another PHP than the one that serves the result", php.Path, php.Version, php.Web),
+			l.samePHP(majorMinor(php.Web))))
 	}
 	l.checkMemory()
+}
+
+// samePHP says how occ gets the web's PHP. Without a word of the inventory it
+// is taken by itself where it is there, so then it is not.
+func (l *look) samePHP(web string) string {
+	switch {
+	case l.inst != nil && l.inst.PHP != "":
+		return "leave php = … out of the nextcloud block: then the web's PHP is taken; or name it: php = \"/usr/bin/php" + web + "\""
+	case l.facts.PackageManager == "apt":
+		return "sudo apt-get install php" + web + "-cli"
+	}
+	return "install the command line of PHP " + web + ", and set php = … in the nextcloud block when it is not on the PATH"
 }
 
 func (l *look) checkMemory() {
@@ -52,12 +64,21 @@ func (l *look) checkMemory() {
 	}
 	p := problem("php_memory", "PHP's memory limit is low",
 		fmt.Sprintf("%s has memory_limit = %s; Nextcloud asks for %dM", l.seen.PHP.Path, l.seen.PHP.MemoryLimit, usualMemory),
-		fmt.Sprintf("set memory_limit = %dM in the command line's php.ini", usualMemory))
+		l.cliMemory())
 	if limit < leastMemory {
 		l.block(p)
 		return
 	}
 	l.warn(p)
+}
+
+// cliMemory is the command that raises the command line's memory limit.
+func (l *look) cliMemory() string {
+	dir := l.seen.PHP.ScanDir
+	if dir == "" || strings.Contains(dir, ":") {
+		return fmt.Sprintf("set memory_limit = %dM in the command line's php.ini", usualMemory)
+	}
+	return fmt.Sprintf("echo memory_limit=%dM | sudo tee %s", usualMemory, nextcloud.Quote(dir+"/99-memory.ini"))
 }
 
 // refusedPHP blocks when a tree on the way does not run on that PHP.

@@ -13,6 +13,9 @@ type Facts struct {
 	SeenAt time.Time // by the controller's clock, UTC
 	// Unreachable is the error when the host could not be surveyed at all.
 	Unreachable string `json:",omitempty"`
+	// SudoRefusal says why, when it was sudo that refused: "not allowed",
+	// "missing", "wrong password", "requiretty", "unknown user" or "failed".
+	SudoRefusal string `json:",omitempty"`
 
 	OS             OS
 	BootID         string
@@ -20,12 +23,14 @@ type Facts struct {
 	Systemd        bool   `json:",omitempty"`
 	PackageManager string // "apt", "dnf", "zypper", "apk", "" unknown
 	// Packages is nil when no package driver was asked.
-	Packages  *driver.PackageFacts `json:",omitempty"`
-	Mounts    []Mount              // sorted by path
-	Rivals    []Rival              `json:",omitempty"`
-	Processes []Process            `json:",omitempty"`
-	Downloads []Reach              `json:",omitempty"`
-	Tools     map[string]string    `json:",omitempty"` // name → absolute path: tar, bzip2, unzip, curl, mariadb-dump …
+	Packages *driver.PackageFacts `json:",omitempty"`
+	Mounts   []Mount              // sorted by path
+	Rivals   []Rival              `json:",omitempty"`
+	// UnattendedUpgrades is whether apt's own timer installs updates.
+	UnattendedUpgrades bool              `json:",omitempty"`
+	Processes          []Process         `json:",omitempty"`
+	Downloads          []Reach           `json:",omitempty"`
+	Tools              map[string]string `json:",omitempty"` // name → absolute path: tar, bzip2, unzip, curl, mariadb-dump …
 	// Lease is the holder of the host's lease as found, "" when free.
 	Lease     string `json:",omitempty"`
 	Instances []InstanceFacts
@@ -108,6 +113,8 @@ type Reach struct {
 	Status int    // HTTP status, 0 when none came
 	Detail string // the tool's own words on failure
 	Millis int64
+	// Tool is the program of the host that tried: "curl", "wget", "php".
+	Tool string `json:",omitempty"`
 }
 
 // InstanceFacts is what a survey saw of one instance.
@@ -146,6 +153,8 @@ type InstanceFacts struct {
 	Crontab []Rival `json:",omitempty"`
 	// SetupChecks maps class → severity before the rollout, when asked for.
 	SetupChecks map[string]string `json:",omitempty"`
+	// MissingIndices are "index of table", when asked for.
+	MissingIndices []string `json:",omitempty"`
 }
 
 // Database names an instance's database without its credentials.
@@ -191,6 +200,24 @@ type PHP struct {
 	Reload [][]string
 	// Web is the version of PHP-FPM or mod_php found, "" unknown.
 	Web string `json:",omitempty"`
+	// ScanDir is where the command line's php.ini may be added to.
+	ScanDir string `json:",omitempty"`
+	// FPM is what the files of PHP-FPM say for this instance, nil unknown.
+	FPM *WebPHP `json:",omitempty"`
+}
+
+// WebPHP is the PHP-FPM that serves an instance, as its files are now: the
+// pool's own lines, the tree's .user.ini and php.ini.
+type WebPHP struct {
+	PoolFile       string
+	ScanDir        string `json:",omitempty"` // where its php.ini may be added to
+	MemoryLimit    string
+	PoolSetsMemory bool `json:",omitempty"` // the pool's own lines set it
+	Opcache        bool `json:",omitempty"` // compiled files are kept
+	// ChecksFiles is whether kept files are compared with those on disk, at most
+	// every RecheckSeconds.
+	ChecksFiles    bool `json:",omitempty"`
+	RecheckSeconds int  `json:",omitempty"`
 }
 
 // App is an installed app.

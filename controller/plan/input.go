@@ -34,6 +34,8 @@ type Input struct {
 	Unfit map[string]string
 	// Zones are the time zones of the rollout's windows and blackouts.
 	Zones Zones
+	// thorough makes every check, whether or not anything is to be done.
+	thorough bool
 }
 
 // AppRelease is one release of an app as a catalogue lists it. Empty bounds

@@ -66,10 +66,13 @@ func decide(in *Input, hosts map[string]*inventory.Host, ref TargetRef) *look {
 	} else {
 		l.decideInstance()
 	}
-	if l.sound && (l.work() || len(l.blocked) > 0) {
+	if l.sound && (l.work() || len(l.blocked) > 0 || in.thorough) {
 		l.checkWork() // whatever is wrong already: all of it is told at once
 	} else if !l.sound {
 		l.checkLease()
+	}
+	if in.thorough {
+		l.examine()
 	}
 	l.blocked, l.warnings = sortProblems(l.blocked), sortProblems(l.warnings)
 	return l

@@ -20,6 +20,9 @@ func unreachable(h *inventory.Host, f *Facts) Problem {
 	if h.SSH.Port != 0 && h.SSH.Port != 22 {
 		port = fmt.Sprintf("-p %d ", h.SSH.Port)
 	}
+	if f.SudoRefusal != "" {
+		return sudoRefused(h, f)
+	}
 	if _, rest, ok := strings.Cut(f.Unreachable, "`ssh-keyscan "); ok {
 		scan, _, _ := strings.Cut(rest, "`")
 		return problem("unreachable", "the host's key is not known", f.Unreachable,
@@ -27,6 +30,19 @@ func unreachable(h *inventory.Host, f *Facts) Problem {
 	}
 	return problem("unreachable", "the host cannot be reached", f.Unreachable,
 		fmt.Sprintf("try ssh %s%s%s, then plan again", port, user, address))
+}
+
+// sudoRefused says what the login user lacks on the host.
+func sudoRefused(h *inventory.Host, f *Facts) Problem {
+	summary := fmt.Sprintf("%s may not run sh as root", h.SSH.User)
+	remedy := fmt.Sprintf("as root on the host: install -m 0440 FILE /etc/sudoers.d/ncfleet, where FILE holds what `ncfleet sudoers %s` prints", h.Name)
+	switch f.SudoRefusal {
+	case "missing":
+		summary, remedy = "sudo is not installed", "as root on the host: install sudo, then /etc/sudoers.d/ncfleet as `ncfleet sudoers "+h.Name+"` prints it"
+	case "wrong password":
+		summary, remedy = "sudo does not accept the password of "+h.SSH.User, "correct the secret behind sudo_password"
+	}
+	return problem("sudo_refused", summary, f.Unreachable, remedy)
 }
 
 // checkState looks for an instance that is not in order before anything is

@@ -25,7 +25,7 @@ var harms = map[string]int{
 	// There would be no way back.
 	"snapshot_hole": 1, "machine_shared": 1, "coverage_unknown": 1, "dump_tool_missing": 1,
 	// Nothing can be done on the host at all.
-	"unreachable": 2, "not_surveyed": 2, "packages_broken": 2, "mount_read_only": 2, "disk_full": 2, "inodes_full": 2,
+	"unreachable": 2, "sudo_refused": 2, "not_surveyed": 2, "packages_broken": 2, "mount_read_only": 2, "disk_full": 2, "inodes_full": 2,
 }
 
 const (
@@ -42,9 +42,9 @@ var harmTitles = []string{
 	"Worth knowing; a rollout goes on",
 }
 
-// Findings ranks what a plan found wrong: by harm, then by how many have it.
-// What a rollout cares for by itself is left out.
-func Findings(p *plan.Plan, problems []plan.Problem) []Finding {
+// Findings ranks what was found wrong: what blocks first, then by harm and by
+// how many have it. What a rollout cares for by itself is left out.
+func Findings(looked []plan.Diagnosis, problems []plan.Problem) []Finding {
 	var list []Finding
 	at := map[plan.Problem]int{}
 	add := func(target string, q plan.Problem, blocks bool) {
@@ -55,14 +55,7 @@ func Findings(p *plan.Plan, problems []plan.Problem) []Finding {
 		if !ok {
 			i = len(list)
 			at[q] = i
-			harm, known := harms[q.Code]
-			switch {
-			case !blocks:
-				harm = harmWarns
-			case !known:
-				harm = harmBlocks
-			}
-			list = append(list, Finding{Problem: q, Blocks: blocks, harm: harm})
+			list = append(list, Finding{Problem: q, Blocks: blocks, harm: harmOf(q.Code, blocks)})
 		}
 		if target != "" && !slices.Contains(list[i].Targets, target) {
 			list[i].Targets = append(list[i].Targets, target)
@@ -71,16 +64,14 @@ func Findings(p *plan.Plan, problems []plan.Problem) []Finding {
 	for _, q := range problems {
 		add("", q, true)
 	}
-	for _, b := range p.Blocked {
-		for _, q := range b.Problems {
-			add(b.Target, q, true)
+	for _, d := range looked {
+		for _, q := range d.Blocked {
+			add(d.Target, q, true)
 		}
 	}
-	for _, w := range p.Waves {
-		for _, t := range w.Targets {
-			for _, q := range t.Warnings {
-				add(t.Name, q, false)
-			}
+	for _, d := range looked {
+		for _, q := range d.Warnings {
+			add(d.Target, q, false)
 		}
 	}
 	for i := range list {
@@ -93,6 +84,16 @@ func Findings(p *plan.Plan, problems []plan.Problem) []Finding {
 		return len(list[i].Targets) > len(list[j].Targets)
 	})
 	return list
+}
+
+func harmOf(code string, blocks bool) int {
+	if !blocks {
+		return harmWarns
+	}
+	if harm, known := harms[code]; known {
+		return harm
+	}
+	return harmBlocks
 }
 
 // Doctor writes findings for people, the worst first.
@@ -124,15 +125,21 @@ func Doctor(w io.Writer, list []Finding, looked int, o Options) error {
 	return pg.err
 }
 
-type doctorView struct {
-	FormatVersion int           `json:"format_version"`
-	Targets       int           `json:"targets"`
-	Problems      []findingView `json:"problems"`
+// DoctorDocument is what doctor prints as JSON.
+type DoctorDocument struct {
+	FormatVersion int `json:"format_version"`
+	// Rollout is whose hosts and wishes were looked at, "" for the fleet as it is.
+	Rollout string `json:"rollout"`
+	// Targets is how many were looked at.
+	Targets  int             `json:"targets"`
+	Problems []DoctorProblem `json:"problems"`
 }
 
-type findingView struct {
-	Code    string   `json:"code"`
-	Harm    string   `json:"harm"`
+// DoctorProblem is one problem with everybody who has it, the worst first.
+type DoctorProblem struct {
+	Code string `json:"code"`
+	Harm string `json:"harm" jsonschema:"enum=users_out,enum=no_way_back,enum=host_unusable,enum=upgrade_fails,enum=notice"`
+	// Blocks is whether a rollout would leave these targets untouched.
 	Blocks  bool     `json:"blocks"`
 	Targets []string `json:"targets"`
 	Summary string   `json:"summary"`
@@ -140,12 +147,12 @@ type findingView struct {
 	Remedy  string   `json:"remedy"`
 }
 
-// DoctorJSON writes findings for programs: one object.
-func DoctorJSON(w io.Writer, list []Finding, looked int) error {
-	v := doctorView{FormatVersion: formatVersion, Targets: looked, Problems: []findingView{}}
+// DoctorJSON is the findings for programs.
+func DoctorJSON(list []Finding, rollout string, looked int) DoctorDocument {
+	v := DoctorDocument{FormatVersion: formatVersion, Rollout: rollout, Targets: looked, Problems: []DoctorProblem{}}
 	words := []string{"users_out", "no_way_back", "host_unusable", "upgrade_fails", "notice"}
 	for _, f := range list {
-		v.Problems = append(v.Problems, findingView{f.Code, words[f.harm], f.Blocks, append([]string{}, f.Targets...), f.Summary, f.Detail, f.Remedy})
+		v.Problems = append(v.Problems, DoctorProblem{f.Code, words[f.harm], f.Blocks, append([]string{}, f.Targets...), f.Summary, f.Detail, f.Remedy})
 	}
-	return object(w, v, " ")
+	return v
 }

@@ -13,16 +13,12 @@ func TestFindingsAreRanked(t *testing.T) {
 	fault := func(code string) plan.Problem {
 		return plan.Problem{Code: code, Summary: code + " happened", Detail: "at /srv/x", Remedy: "mend " + code}
 	}
-	p := plan.Plan{
-		Blocked: []plan.Blocked{
-			{Target: "cloud-02", Problems: []plan.Problem{fault("php_too_old"), fault("snapshot_hole"), fault("host_blocked")}},
-			{Target: "cloud-01", Problems: []plan.Problem{fault("php_too_old"), fault("upgrade_pending")}},
-		},
-		Waves: []plan.Wave{{Targets: []plan.Target{
-			{Name: "cloud-03", Warnings: []plan.Problem{fault("php_memory"), {Code: "rival_held", Remedy: "nothing to do: it is put back as found"}}},
-		}}},
+	looked := []plan.Diagnosis{
+		{Target: "cloud-02", Blocked: []plan.Problem{fault("php_too_old"), fault("snapshot_hole"), fault("host_blocked")}},
+		{Target: "cloud-01", Blocked: []plan.Problem{fault("php_too_old"), fault("upgrade_pending")}},
+		{Target: "cloud-03", Warnings: []plan.Problem{fault("php_memory"), {Code: "rival_held", Remedy: "nothing to do: it is put back as found"}}},
 	}
-	list := Findings(&p, []plan.Problem{fault("bad_goal")})
+	list := Findings(looked, []plan.Problem{fault("bad_goal")})
 	var got []string
 	for _, f := range list {
 		got = append(got, f.Code+" "+strings.Join(f.Targets, ","))
@@ -40,11 +36,11 @@ func TestFindingsAreRanked(t *testing.T) {
 			t.Errorf("the text does not say %q:\n%s", w, text.String())
 		}
 	}
-	if err := DoctorJSON(&js, list, 3); err != nil {
+	if err := Encode(&js, DoctorJSON(list, "monthly", 3), ""); err != nil {
 		t.Fatal(err)
 	}
-	var v doctorView
-	if err := json.Unmarshal(js.Bytes(), &v); err != nil || len(v.Problems) != 5 || v.Problems[0].Harm != "users_out" || !v.Problems[0].Blocks || v.Problems[4].Blocks || v.Problems[3].Targets == nil {
+	var v DoctorDocument
+	if err := json.Unmarshal(js.Bytes(), &v); err != nil || v.Rollout != "monthly" || len(v.Problems) != 5 || v.Problems[0].Harm != "users_out" || !v.Problems[0].Blocks || v.Problems[4].Blocks || v.Problems[3].Targets == nil {
 		t.Errorf("%+v, %v", v, err)
 	}
 	if err := Doctor(&none, nil, 1, Options{}); err != nil || !strings.Contains(none.String(), "Nothing wrong was found on 1 target") {

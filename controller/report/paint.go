@@ -1,12 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/ncfleet/ncfleet/controller/report/screen"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
@@ -18,6 +20,8 @@ type Options struct {
 	Target string
 	// Verbose shows the start of every step, not of long ones alone.
 	Verbose bool
+	// Notable leaves out of progress lines the steps that went as planned.
+	Notable bool
 	// Zone is that of the times in progress lines; nil is UTC.
 	Zone *time.Location
 	// Command is how commands to type begin; "" is "ncfleet".
@@ -93,7 +97,7 @@ func (p *page) item(indent, hang int, style, label, text string) {
 	if len(lines) == 0 {
 		lines = []string{""}
 	}
-	pad := hang - indent - utf8.RuneCountInString(label)
+	pad := hang - indent - cells(label)
 	if label != "" {
 		pad = max(pad, 1)
 	}
@@ -105,7 +109,7 @@ func (p *page) item(indent, hang int, style, label, text string) {
 
 func spaces(n int) string { return strings.Repeat(" ", max(n, 0)) }
 
-// wrap breaks text at spaces into lines of at most width runes; a longer word
+// wrap breaks text at spaces into lines of at most width cells; a longer word
 // stays whole. Line breaks of the text stay.
 func wrap(text string, width int) []string {
 	var out []string
@@ -115,7 +119,7 @@ func wrap(text string, width int) []string {
 			switch {
 			case line == "":
 				line = word
-			case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			case cells(line)+1+cells(word) <= width:
 				line += " " + word
 			default:
 				out = append(out, line)
@@ -172,8 +176,15 @@ func join2(a int64, unitA string, b int64, unitB string) string {
 
 func secondsSpan(s int) string { return span(time.Duration(s) * time.Second) }
 
+// manyNames is from how many names on they are sorted by number, for longer runs.
+const manyNames = 12
+
 // names folds runs of numbered names: "cloud-03 … cloud-11". Three make a run.
 func names(list []string) string {
+	if len(list) > manyNames {
+		list = slices.Clone(list)
+		slices.SortStableFunc(list, byNumber)
+	}
 	var out []string
 	for i := 0; i < len(list); {
 		j := i
@@ -188,6 +199,20 @@ func names(list []string) string {
 		i = j + 1
 	}
 	return strings.Join(out, ", ")
+}
+
+// byNumber orders names by what stands around their last number, then by it.
+func byNumber(a, b string) int {
+	pa, na, sa := lastNumber(a)
+	pb, nb, sb := lastNumber(b)
+	if na == "" {
+		pa, sa = sa, ""
+	}
+	if nb == "" {
+		pb, sb = sb, ""
+	}
+	na, nb = strings.TrimLeft(na, "0"), strings.TrimLeft(nb, "0")
+	return cmp.Or(strings.Compare(pa, pb), strings.Compare(sa, sb), cmp.Compare(len(na), len(nb)), strings.Compare(na, nb))
 }
 
 // follows reports whether b is a with its last number one higher, written with
@@ -220,3 +245,6 @@ func lastNumber(s string) (before, digits, after string) {
 	}
 	return s[:start], s[start:end], s[end:]
 }
+
+// cells is how many columns a text takes on a terminal.
+func cells(s string) int { return screen.Cells(strings.ReplaceAll(s, solid, " ")) }

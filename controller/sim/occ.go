@@ -288,13 +288,15 @@ func occSetupChecks(p *process, s *site, _, _ []string) int {
 	return 1 // as soon as one check is not a success
 }
 
-func occMissingIndices(p *process, s *site, _, _ []string) int {
+func occMissingIndices(p *process, s *site, _, options []string) int {
 	err := p.host.changeDatabase(s.databaseFile(), func(db *database) error {
 		for _, i := range db.MissingIndices {
 			table, index, _ := strings.Cut(i, " ")
 			p.say("Adding additional %s index to the %s table, this can take some time...\n%s table updated successfully.\n", index, table, table)
 		}
-		db.MissingIndices = nil
+		if !slices.Contains(options, "--dry-run") {
+			db.MissingIndices = nil
+		}
 		return nil
 	})
 	if err != nil {

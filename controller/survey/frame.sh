@@ -156,7 +156,7 @@ finish() {
 }
 
 arguments() {
-  STATE='' instances=0 urls=0 probes=0 setupchecks='' appstore=''
+  STATE='' instances=0 urls=0 probes=0 setupchecks='' appstore='' shops='' indices=''
   paths=''
   while [ $# -gt 0 ]; do
     case $1 in
@@ -164,6 +164,8 @@ arguments() {
       --probes) probes=$2 probes_limit=$3; shift 3 ;;
       --setupchecks) setupchecks=1; shift ;;
       --appstore) appstore=1; shift ;;
+      --shops) shops=1; shift ;;
+      --indices) indices=1; shift ;;
       --url) eval "url_$urls=\$2"; urls=$((urls + 1)); shift 2 ;;
       --path) paths="$paths$2$NL"; shift 2 ;;
       --instance)
@@ -190,6 +192,8 @@ main() {
   # Processes first: what the survey starts itself must not be seen.
   part ps 20 part_ps
   settle
+  part fpm 20 part_fpm
+  settle
   part host 20 part_host
   [ "$probes" -gt 0 ] && part probes "$probes_limit" part_probes
   later cron 20 part_cron x
@@ -200,6 +204,7 @@ main() {
     later "status-$n" 45 part_status $n
     [ -n "$setupchecks" ] && later "checks-$n" 130 part_checks $n
     [ -n "$appstore" ] && later "store-$n" 130 part_store $n
+    [ -n "$indices" ] && later "indices-$n" 70 part_indices $n
     n=$((n + 1))
   done
   n=0
@@ -209,6 +214,9 @@ main() {
   part df 40 part_df
   n=0
   while [ $n -lt "$instances" ]; do later "tree-$n" 90 part_tree $n; n=$((n + 1)); done
+  # Each instance has named its app store by now.
+  n=0
+  while [ -n "$shops" ] && [ $n -lt "$instances" ]; do later "shop-$n" 30 part_shop $n; n=$((n + 1)); done
   settle
   cd "$T" || exit 70
   echo "ncfleet-survey 1"

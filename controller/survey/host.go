@@ -2,6 +2,7 @@ package survey
 
 import (
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -40,6 +41,8 @@ func (r *reader) system() {
 			f.UptimeSeconds, _ = strconv.ParseInt(whole, 10, 64)
 		case "systemd":
 			f.Systemd = true
+		case "unattended":
+			f.UnattendedUpgrades = true
 		case "lease":
 			f.Lease = fields(rest, 2)[0]
 		case "modphp":
@@ -219,19 +222,33 @@ func cleanDir(p string) string {
 	return "/"
 }
 
-// reach reads the attempts to reach the download sources.
+// reach reads the attempts to reach the download sources and app stores.
 func (r *reader) reach() {
 	for i := 0; ; i++ {
 		o, ok := r.parts["reach-"+strconv.Itoa(i)]
 		if !ok {
-			return
+			break
 		}
-		reach := plan.Reach{Detail: "no answer within 30 s"}
-		records(o.out, func(key, rest string) {
-			if key != "reach" {
-				return
-			}
+		r.facts.Downloads = append(r.facts.Downloads, attempt(o))
+	}
+	for i := range r.host.Instances {
+		a := attempt(r.parts["shop-"+strconv.Itoa(i)])
+		if a.URL != "" && !slices.ContainsFunc(r.facts.Downloads, func(d plan.Reach) bool { return d.URL == a.URL }) {
+			r.facts.Downloads = append(r.facts.Downloads, a)
+		}
+	}
+}
+
+// attempt reads one attempt to reach a URL.
+func attempt(o output) plan.Reach {
+	reach := plan.Reach{Detail: "no answer within 30 s"}
+	records(o.out, func(key, rest string) {
+		switch key {
+		case "url":
+			reach.URL = rest
+		case "reach":
 			p := fields(rest, 4)
+			reach.Tool = p[0]
 			status, took, _ := strings.Cut(p[2], " ")
 			reach.Status, _ = strconv.Atoi(status)
 			if s, err := strconv.ParseFloat(took, 64); err == nil && s < 3600 {
@@ -242,7 +259,7 @@ func (r *reader) reach() {
 			if reach.Detail == "" && !reach.OK {
 				reach.Detail = p[0] + " ended with " + p[1] + ", HTTP status " + status
 			}
-		})
-		r.facts.Downloads = append(r.facts.Downloads, reach)
-	}
+		}
+	})
+	return reach
 }

@@ -25,6 +25,10 @@ part_host() {
     zstd zypper; do
     command -v "$t" # a line of its own, which begins with /
   done
+  # What Debian's timer apt-daily-upgrade installs by itself, if anything.
+  if [ -z "$S" ] && command -v unattended-upgrade >/dev/null 2>&1; then
+    case $(apt-config dump APT::Periodic::Unattended-Upgrade 2>/dev/null) in *'"0"'*|*'""'*|'') ;; *) echo unattended ;; esac
+  fi
   # The lease is one file: token, holder, seconds since 1970.
   if [ -n "$STATE" ] && [ -f "$STATE/lease" ]; then
     { IFS= read -r l && IFS= read -r holder && IFS= read -r l; } 2>/dev/null <"$STATE/lease"
@@ -60,6 +64,7 @@ part_ps() {
       'php-fpm: pool '*) printf 'pool\t%s\t%s\t%s\n' "$ppid" "$uid" "${c#php-fpm: pool }"; continue ;;
       'php-fpm: master process '*)
         exe=$(readlink "$d/exe" 2>/dev/null)
+        exe=${exe%' (deleted)'}
         v=${exe##*php-fpm}
         case $v in
           [0-9]*) ;;
@@ -120,9 +125,13 @@ df_each() {
   done
 }
 
-part_reach() {
-  eval "url=\$url_$1"
-  err=$T/.reach-$1
+part_reach() { eval "reach_url \"reach-$1\" \"\$url_$1\""; }
+
+# reach_url NAME URL: one attempt, and what was tried.
+reach_url() {
+  url=$2
+  printf 'url\t%s\n' "$url"
+  err=$T/.$1
   if command -v curl >/dev/null 2>&1; then
     o=$(curl -sS -o /dev/null -I -L --max-time 10 -w '%{http_code} %{time_total}' -- "$url" 2>"$err")
     rc=$?

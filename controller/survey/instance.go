@@ -40,6 +40,8 @@ type answer struct {
 	PHP      struct {
 		Version string   `json:"version"`
 		Memory  string   `json:"memory"`
+		Scan    string   `json:"scan"`
+		User    string   `json:"usermemory"`
 		Modules []string `json:"modules"`
 	} `json:"php"`
 	Apps []struct {
@@ -80,6 +82,8 @@ type instanceReader struct {
 	state    map[string]*dirState
 	order    []string
 	deep     map[string]bool
+	// userMemory is the memory limit in the tree's .user.ini.
+	userMemory string
 }
 
 type dirState struct{ mode, owner, group, writable string }
@@ -198,6 +202,7 @@ func (ir *instanceReader) answer(text string) {
 		LogFile: s.LogFile, DisableWebUp: s.DisableWeb, ExtraConfigs: s.Extra, Cluster: s.Cluster,
 	}
 	f.PHP.Version, f.PHP.MemoryLimit, f.PHP.Modules = a.PHP.Version, a.PHP.Memory, a.PHP.Modules
+	f.PHP.ScanDir, ir.userMemory = a.PHP.Scan, a.PHP.User
 	sort.Strings(f.PHP.Modules)
 	for _, p := range a.AppsPaths {
 		f.AppsPaths = append(f.AppsPaths, plan.AppsPath{Path: p.Path, Writable: p.Writable,
@@ -326,7 +331,8 @@ func (ir *instanceReader) reloads() {
 			}
 		}
 	}
-	ir.f.PHP.Reload, ir.f.PHP.Web = ir.reload(uid)
+	ir.f.PHP.Reload, ir.f.PHP.Web = ir.reload(uid, ir.f.WebUser)
+	ir.f.PHP.FPM = ir.webPHP(ir.f.WebUser, ir.userMemory)
 	if len(ir.from.Reload) > 0 {
 		ir.f.PHP.Reload = [][]string{ir.from.Reload}
 	}
@@ -340,6 +346,13 @@ func (ir *instanceReader) extras() {
 			ir.complainFor("%v (exit status %s)", err, o.rc)
 		}
 		ir.f.SetupChecks = checks
+	}
+	if o, ok := ir.parts["indices-"+ir.n]; ok {
+		if o.rc == "0" {
+			ir.f.MissingIndices = nextcloud.ParseMissingIndices(o.out)
+		} else if ir.f.StatusProblem == "" {
+			ir.complainFor("the missing indices could not be asked for (exit status %s): %s", o.rc, oneLine(append(append([]byte{}, o.out...), o.err...)))
+		}
 	}
 	o, ok := ir.parts["store-"+ir.n]
 	if !ok {

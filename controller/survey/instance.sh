@@ -52,6 +52,7 @@ php_of() {
     while IFS=$TAB read -r k a b c; do
       case $k in pool) [ "$b" = "$u" ] && master=$a ;; esac
     done <"$T/ps.out"
+    [ -n "$master" ] || master_of "$1"
     while IFS=$TAB read -r k a b c; do
       [ "$k" = fpm ] && [ "$b" != - ] || continue
       if [ "$a" = "$master" ]; then v=$b; elif [ -z "$v" ] && [ -z "$master" ]; then v=$b; fi
@@ -185,3 +186,4 @@ occ() {
 part_status() { occ 30 "$1" status --output=json; }
 part_checks() { occ 120 "$1" setupchecks --output=json; }
 part_store() { occ 120 "$1" app:update --showonly --all; }
+part_indices() { occ 60 "$1" db:add-missing-indices --dry-run; }

@@ -333,7 +333,7 @@ func TestReload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &reader{web: c.web, facts: plan.Facts{Systemd: c.systemd}}
-			got, version := r.reload("33")
+			got, version := r.reload("33", "")
 			if !reflect.DeepEqual(got, c.want) || version != c.version {
 				t.Errorf("got %q, %q", got, version)
 			}

@@ -20,6 +20,7 @@ type web struct {
 	builtin   map[string]bool  // uids that run PHP's own web server
 	snap      bool             // the nextcloud snap is there
 	units     map[string]bool  // unit → active
+	confs     map[int]*fpmConf // master's pid → what its files say
 }
 
 type fpmMaster struct {
@@ -208,7 +209,8 @@ var lookingCommands = []string{
 func onlyLooks(args []string) bool {
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") {
-			return slices.Contains(lookingCommands, a) || a == "app:update" && slices.Contains(args, "--showonly")
+			return slices.Contains(lookingCommands, a) || a == "app:update" && slices.Contains(args, "--showonly") ||
+				a == "db:add-missing-indices" && slices.Contains(args, "--dry-run")
 		}
 	}
 	return false
@@ -253,11 +255,14 @@ func isBuiltinServer(words []string) bool {
 
 // reload returns what makes the PHP that serves the user's site forget old
 // code, and its version. Masters of FPM are matched by the user of their
-// pools; a pool that starts its processes on demand shows none, so without a
-// match every master that shows no pool is taken, and else every master: one
+// pools, or by its name in their configuration: a pool that starts its processes
+// on demand shows none. Without a match every master that shows no pool is taken, and else every master: one
 // reload too many costs a moment, one too few serves old code on a new tree.
-func (r *reader) reload(uid string) (argv [][]string, version string) {
+func (r *reader) reload(uid, user string) (argv [][]string, version string) {
 	masters := r.mastersOf(uid)
+	if len(masters) == 0 {
+		masters = r.configured(user)
+	}
 	if len(masters) == 0 && r.web.builtin[uid] {
 		return nil, ""
 	}
@@ -271,7 +276,7 @@ func (r *reader) reload(uid string) (argv [][]string, version string) {
 			a = []string{"systemctl", "reload", unit}
 		}
 		argv = appendArgv(argv, a)
-		version = m.version
+		version = sameVersion(version, m.version, len(argv) > 1)
 	}
 	if len(masters) == 0 && module {
 		a := []string{"apachectl", "graceful"}
@@ -281,6 +286,14 @@ func (r *reader) reload(uid string) (argv [][]string, version string) {
 		return [][]string{a}, r.web.module
 	}
 	return argv, version
+}
+
+// sameVersion is the version of several masters, "" when they differ.
+func sameVersion(first, next string, more bool) string {
+	if more && first != next {
+		return ""
+	}
+	return next
 }
 
 func (r *reader) mastersOf(uid string) []fpmMaster {

@@ -18,6 +18,9 @@ var frameSh string
 //go:embed host.sh
 var hostSh string
 
+//go:embed web.sh
+var webSh string
+
 //go:embed updaters.sh
 var updatersSh string
 
@@ -57,6 +60,12 @@ func command(r Request, probes []driver.Command) driver.Command {
 	if r.AppStore {
 		argv = append(argv, "--appstore")
 	}
+	if r.Shops {
+		argv = append(argv, "--shops")
+	}
+	if r.Indices {
+		argv = append(argv, "--indices")
+	}
 	for _, in := range r.Host.Instances {
 		argv = append(argv, "--instance", in.Path, in.WebUser, in.PHP)
 	}
@@ -80,6 +89,7 @@ func script(probes []driver.Command) []byte {
 		writeProbe(&b, i, p)
 	}
 	b.WriteString(hostSh)
+	b.WriteString(webSh)
 	b.WriteString(updatersSh)
 	b.WriteString(instanceSh)
 	b.WriteString(frameSh)

@@ -2,9 +2,9 @@ package survey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -43,7 +43,11 @@ type Request struct {
 	// offers. Both are slow.
 	SetupChecks bool
 	AppStore    bool
-	Now         func() time.Time
+	// Shops tries from the host whether each instance's app store answers.
+	Shops bool
+	// Indices asks which of the database's indices are missing.
+	Indices bool
+	Now     func() time.Time
 }
 
 // Take surveys one host. It never fails: a host that cannot be surveyed gives
@@ -64,7 +68,7 @@ func take(ctx context.Context, r Request) plan.Facts {
 	if r.Packages == nil && r.PackagesFor != nil {
 		found, err := manager(ctx, r.Remote)
 		if err != nil {
-			return plan.Facts{Unreachable: err.Error()}
+			return unreachable(err)
 		}
 		r.Packages, driverErr = choose(r, found)
 	}
@@ -73,7 +77,7 @@ func take(ctx context.Context, r Request) plan.Facts {
 	}
 	res, err := r.Remote.Run(ctx, command(r, probes))
 	if err != nil {
-		return plan.Facts{Unreachable: err.Error()}
+		return unreachable(err)
 	}
 	f, results, err := parse(r.Host, res.Stdout)
 	if err != nil {
@@ -82,10 +86,21 @@ func take(ctx context.Context, r Request) plan.Facts {
 	urls := remoteURLs(r.Downloads)
 	for i := range f.Downloads {
 		if i < len(urls) {
-			f.Downloads[i].URL = urls[i]
+			f.Downloads[i].URL = urls[i] // also where nothing came back
 		}
 	}
 	packages(ctx, r, &f, probes, results, driverErr)
+	return f
+}
+
+// unreachable says why a host was not surveyed at all, and whether it was sudo
+// that refused.
+func unreachable(err error) plan.Facts {
+	f := plan.Facts{Unreachable: err.Error()}
+	var s interface{ SudoRefusal() string }
+	if errors.As(err, &s) {
+		f.SudoRefusal = s.SudoRefusal()
+	}
 	return f
 }
 
@@ -119,36 +134,4 @@ func badWord(r Request) string {
 		}
 	}
 	return ""
-}
-
-// DefaultLimit is how many hosts are surveyed at once when nobody says.
-const DefaultLimit = 200
-
-// Many surveys hosts side by side, at most limit at once (DefaultLimit when
-// not positive), and returns their facts in the order of the requests. A
-// request not yet begun when ctx ends gives Unreachable facts.
-func Many(ctx context.Context, requests []Request, limit int, take func(context.Context, Request) plan.Facts) []plan.Facts {
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
-	out := make([]plan.Facts, len(requests))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(limit, len(requests)) {
-		wg.Go(func() {
-			for i := range next {
-				if err := ctx.Err(); err != nil {
-					out[i] = plan.Facts{Host: requests[i].Host.Name, Unreachable: fmt.Sprintf("cannot survey: %v", err)}
-					continue
-				}
-				out[i] = take(ctx, requests[i])
-			}
-		})
-	}
-	for i := range requests {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return out
 }

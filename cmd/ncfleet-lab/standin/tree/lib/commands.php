@@ -173,6 +173,11 @@ final class Commands
         $left = $c->site->major() >= 29 ? $db->addIndex('*PREFIX*notifications_pushhash', 'oc_npushhash_di', 'deviceidentifier') : [];
         foreach ($left as $sql) {
             self::say('Adding additional oc_npushhash_di index to the oc_notifications_pushhash table, this can take some time...');
+            if ($c->has('dry-run')) {
+                self::say('oc_notifications_pushhash table updated successfully.');
+                self::say($sql);
+                continue;
+            }
             $db->run($sql);
             self::say('oc_notifications_pushhash table updated successfully.');
         }
