@@ -223,7 +223,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	if err != nil {
 		return err
 	}
-	told, endTold, err := a.notifier(w.fleet, id, before)
+	var last time.Time
+	if len(events) > 0 {
+		last = events[len(events)-1].At
+	}
+	told, endTold, err := a.notifier(w.fleet, id, before, last)
 	if err != nil {
 		return err
 	}
@@ -309,6 +313,19 @@ func (a *app) interrupts(ctx context.Context, shown *course) (context.Context, <
 	return ctx, drain, func() { signal.Stop(signals); cancel(nil) }
 }
 
+// reportEnd shows how a rollout ended, with its history.
+func (a *app) reportEnd(id string, s *rollout.State, verdict rollout.Verdict) error {
+	j, err := a.read()
+	if err != nil {
+		return err
+	}
+	events, err := j.Events(id, 0)
+	if err := errors.Join(err, j.Close()); err != nil {
+		return err
+	}
+	return a.reportOutcome(id, s, verdict, nil, events)
+}
+
 // ended says how the rollout stands and gives the exit code. Instances that
 // are closed and that nothing will open are named loudest.
 func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err error) error {
@@ -320,12 +337,12 @@ func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err er
 	}
 	if err != nil && !unfinished {
 		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
-		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil)); perr != nil {
+		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil, nil)); perr != nil {
 			return perr
 		}
 		return closedOr(s, &exitCode{exitError, ""})
 	}
-	if rerr := a.reportOutcome(id, s, verdict, nil); rerr != nil {
+	if rerr := a.reportEnd(id, s, verdict); rerr != nil {
 		return rerr
 	}
 	if unfinished {

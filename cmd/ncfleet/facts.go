@@ -226,7 +226,10 @@ func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[s
 	if sender != nil {
 		told = &surveyed{}
 	}
+	counted := w.app.count("surveyed", hosts)
+	defer counted.end()
 	list := survey.Many(ctx, requests, w.app.parallel, func(ctx context.Context, r survey.Request) plan.Facts {
+		defer counted.done(r.Host.Name)
 		ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 		defer cancel()
 		f := told.take(func() plan.Facts { return survey.Take(ctx, r) })
