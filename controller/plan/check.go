@@ -257,6 +257,9 @@ func mirrorProblem(core inventory.Core, why string) Problem {
 		fmt.Sprintf("try on the host: curl -sSI %s; or let this machine send the releases: core { transfer = \"push\" }", nextcloud.Quote(core.Source)))
 }
 
+// quickMillis is below what a survey waits for an answer.
+const quickMillis = 9000
+
 func reachLine(r Reach) string {
 	tried := ""
 	if r.Tool != "" {
@@ -264,6 +267,9 @@ func reachLine(r Reach) string {
 	}
 	if r.Status != 0 {
 		return fmt.Sprintf("%s%s answered %d after %d ms: %s", tried, r.URL, r.Status, r.Millis, r.Detail)
+	}
+	if r.Tool != "" && r.Millis < quickMillis {
+		return fmt.Sprintf("%s%s could not be had, after %d ms: %s", tried, r.URL, r.Millis, r.Detail)
 	}
 	return fmt.Sprintf("%s%s did not answer within %d ms: %s", tried, r.URL, r.Millis, r.Detail)
 }
@@ -281,7 +287,7 @@ func (l *look) checkStore() {
 		}
 		if l.in.Rollout.Apps.Update == "all" {
 			l.block(problem("app_store_unreachable", "the app store cannot be reached from the host", reachLine(r)+"; occ would say that all apps are up to date",
-				"open the way to "+store+", or leave the apps alone: apps { update = \"none\" }"))
+				"open the way to "+store+", or leave the apps alone: apps { update = \"none\" }, or switch the store off: "+l.occ("config:system:set appstoreenabled --value=false --type=boolean")))
 		} else if len(l.hops) > 0 || l.in.thorough {
 			l.warn(problem("app_store_unreachable", "the app store cannot be reached from the host", reachLine(r)+"; occ upgrade asks it and may wait a minute or two",
 				"open the way to "+store+", or switch it off: "+l.occ("config:system:set appstoreenabled --value=false --type=boolean")))

@@ -45,8 +45,8 @@ func problems(pg *page, list []plan.Problem) {
 }
 
 // commands are what people copy out of a remedy: a part in backticks, or what
-// it begins with when that is a command line.
-var commands = regexp.MustCompile("`[^`]*`|^(?:sudo|ssh-keyscan) (?:[^;,]|[;,][^ ])*")
+// it begins with, or what follows a colon, when that is a command line.
+var commands = regexp.MustCompile("`[^`]*`|(?:^|: )(?:sudo|ssh-keyscan|curl|echo|printf) (?:[^;,]|[;,][^ ])*")
 
 // unbroken keeps the command lines of a remedy from being broken.
 func unbroken(remedy string) string {
