@@ -50,7 +50,13 @@ var commands = regexp.MustCompile("`[^`]*`|(?:^|: )(?:sudo|ssh-keyscan|curl|echo
 
 // unbroken keeps the command lines of a remedy from being broken.
 func unbroken(remedy string) string {
-	return commands.ReplaceAllStringFunc(remedy, func(c string) string { return strings.ReplaceAll(c, " ", solid) })
+	return commands.ReplaceAllStringFunc(remedy, func(c string) string {
+		before := ""
+		if rest, ok := strings.CutPrefix(c, ": "); ok {
+			before, c = ": ", rest
+		}
+		return before + strings.ReplaceAll(c, " ", solid)
+	})
 }
 
 // Problems writes the problems of a rollout itself, those that make a plan
