@@ -156,15 +156,15 @@ func (c *clinic) ofTuned() []illness {
 }
 
 // ofHalf is what an updater leaves that dies half way, and snapshots that would
-// not help.
+// not help. The directory is to be healed first: occ does nothing before.
 func (c *clinic) ofHalf() []illness {
 	h := c.half
 	occ := "sudo -u www-data php " + tree + "/occ "
 	return []illness{
-		{code: "upgrade_pending", host: h, sow: `sed -i "s/'version' => '28[^']*'/'version' => '28.0.1.1'/" ` + tree + "/config/config.php",
-			where: "begun and not ended", why: "the database is of 28.0.1.1", fix: "occ upgrade", cure: occ + "upgrade; " + occ + "maintenance:mode --off"},
 		{code: "dir_not_writable", host: h, sow: "chown root:root " + tree + "/apps; chmod 0755 " + tree + "/apps",
 			where: tree + "/apps cannot be written by www-data", why: "belongs to root:root, mode 0755, on /srv (", fix: "sudo chown -R www-data:www-data " + tree + "/apps"},
+		{code: "upgrade_pending", host: h, sow: `sed -i "s/'version' => '28[^']*'/'version' => '28.0.1.1'/" ` + tree + "/config/config.php",
+			where: "begun and not ended", why: "the database is of 28.0.1.1", fix: "once occ may write again: sudo -u www-data", cure: occ + "upgrade; " + occ + "maintenance:mode --off"},
 		{code: "snapshot_hole", host: h, sow: "true", where: "the snapshot would not hold", why: "is on a file system of type ext2/ext3", fix: `driver "snapshot" "btrfs"`, cure: "true"},
 	}
 }

@@ -68,7 +68,8 @@ func (l *look) examine() {
 
 // withoutEffects leaves out complaints that only say again, in other words,
 // what another problem says: an occ that refuses to work because a directory
-// is closed to it, and what the survey could not ask it for that reason.
+// is closed to it, and what the survey could not ask it for that reason. What
+// occ must do is said to come after that.
 func withoutEffects(blocked, warnings []Problem, seen *InstanceFacts) ([]Problem, []Problem) {
 	if seen == nil || seen.StatusProblem == "" {
 		return blocked, warnings
@@ -79,6 +80,11 @@ func withoutEffects(blocked, warnings []Problem, seen *InstanceFacts) ([]Problem
 	closed := slices.ContainsFunc(blocked, func(p Problem) bool { return p.Code == "dir_not_writable" })
 	if closed && strings.Contains(seen.StatusProblem, "Cannot write into") {
 		blocked = slices.DeleteFunc(blocked, func(p Problem) bool { return p.Code == "status_problem" })
+		for i, p := range blocked {
+			if command, ok := strings.CutPrefix(p.Remedy, "end it by hand first: "); ok {
+				blocked[i].Remedy = "once occ may write again: " + command
+			}
+		}
 	}
 	return blocked, warnings
 }

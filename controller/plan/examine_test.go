@@ -73,6 +73,11 @@ var ailments = []struct {
 		f.Problems = []string{"instance main: the missing indices could not be asked for"}
 		s.Dirs[0] = Dir{Path: s.Dirs[0].Path, Owner: "root", Group: "root", Mode: "0755"}
 	})},
+	{"half an upgrade, and occ cannot work", "dir_not_writable upgrade_pending", "", "once occ may write again: sudo -u www-data", facts(func(_ *Facts, s *InstanceFacts) {
+		s.StatusProblem = "occ status ended with 1: Cannot write into \"apps\" directory."
+		s.Config = version("27.1.0.1")
+		s.Dirs[0] = Dir{Path: s.Dirs[0].Path, Owner: "root", Group: "root", Mode: "0755"}
+	})},
 	{"half an upgrade and more", "dir_not_writable php_memory upgrade_pending", "php_memory_web", "", func(in *Input) {
 		fpm(func(w *WebPHP) { w.MemoryLimit = "64M" })(in)
 		change(in, "cloud-01", func(_ *Facts, s *InstanceFacts) {
