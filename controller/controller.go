@@ -72,8 +72,8 @@ type Config struct {
 	Journal   Journal
 	Performer Performer
 	Sink      Sink
-	Window    *time.Location // the window's zone; nil is UTC
-	Who       string         // "user@machine", for the journal
+	Zones     plan.Zones // of the plan's windows and blackouts
+	Who       string     // "user@machine", for the journal
 	Now       func() time.Time
 	// RequestEvery is how often operators' requests are looked for; 0 is half
 	// a second.
@@ -98,7 +98,7 @@ type result struct {
 
 // New returns a controller for a plan that the journal holds.
 func New(c Config) (*Controller, error) {
-	s, err := rollout.New(c.Plan, c.Window)
+	s, err := rollout.New(c.Plan, c.Zones)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ type group struct {
 	packages string
 	snapshot string
 	stateDir string
+	parallel int
 	labels   map[string]string
 }
 
@@ -33,6 +34,7 @@ func (l *loader) readGroups() {
 		}
 		s := l.in(sec, src.ctx)
 		g := &group{name: b.Labels[0], sec: sec, ssh: l.sshPart(ssh, s.ctx, s.what), labels: s.labels()}
+		g.parallel, _ = s.whole("parallel", 1, 10_000)
 		g.packages, _ = s.driver("packages")
 		g.snapshot, _ = s.driver("snapshot")
 		g.stateDir, _ = s.absolute("state_dir")
@@ -79,8 +81,12 @@ func (m *merger) merge(h *hostDraft, groups []*group) {
 		m.mergeLabels(h, groups)
 		for _, g := range groups {
 			h.Groups = append(h.Groups, g.name)
+			if g.parallel > 0 {
+				h.Sites = append(h.Sites, Site{Group: g.name, Parallel: g.parallel})
+			}
 		}
 		sort.Strings(h.Groups)
+		sort.Slice(h.Sites, func(i, j int) bool { return h.Sites[i].Group < h.Sites[j].Group })
 	}
 	h.ssh.onto(&h.SSH)
 	if h.StateDir == "" {

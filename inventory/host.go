@@ -19,10 +19,12 @@ const maxHosts = 100_000
 // and Labels hold what the host itself says.
 type hostDraft struct {
 	Host
-	sec   *section
-	ssh   *sshPart
-	rng   hcl.Range
-	value cty.Value // of host in selections
+	sec       *section
+	ssh       *sshPart
+	nested    []*section        // of the instances, in their order
+	ownLabels map[string]string // without those of groups
+	rng       hcl.Range
+	value     cty.Value // of host in selections
 }
 
 // readHosts reads the host blocks and sorts the hosts by name.
@@ -145,6 +147,7 @@ func (s scope) host(name string, ssh *section, nested []*section) *hostDraft {
 	h.Snapshot, _ = s.driver("snapshot")
 	h.StateDir, _ = s.absolute("state_dir")
 	h.Labels = s.labels()
+	h.ownLabels, h.nested = h.Labels, nested
 	for _, sec := range nested {
 		inner := scope{l: s.l, sec: sec, ctx: s.ctx, what: s.what + strings.TrimPrefix(sec.what, s.sec.what)}
 		h.Instances = append(h.Instances, inner.instance())

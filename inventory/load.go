@@ -71,11 +71,15 @@ type loader struct {
 	names    declared
 	fileSSH  *sshPart
 	drivers  []Driver
-	hosts    []*hostDraft // sorted by name
+	bastions map[string]*bastionDraft
+	order    []*bastionDraft // the same as they were declared
+	hosts    []*hostDraft    // sorted by name
 	byName   map[string]int
 	filled   map[string]bool // labels present in every host's value
 	groups   []*group
-	diags    collector
+	// blackouts are those of the whole inventory.
+	blackouts []Blackout
+	diags     collector
 }
 
 // source is one inventory file.
@@ -101,18 +105,24 @@ func (l *loader) load(paths []string) *Fleet {
 	}
 	l.scope()
 	l.readFileSSH()
+	l.readBastions()
 	l.readDrivers()
 	l.readHosts()
 	l.readGroups()
+	l.resolveJumps()
+	l.blackouts = l.readBlackouts()
 	rollouts := l.readRollouts()
 	notify := l.readNotify()
 	if hasErrors(l.diags.list) {
 		return nil
 	}
-	fleet := &Fleet{Drivers: l.drivers, Rollouts: rollouts, Notify: notify, Digest: l.digest()}
+	fleet := &Fleet{Drivers: l.drivers, Rollouts: rollouts, Notify: notify, Digest: l.digest(), loader: l}
 	fleet.Hosts = make([]Host, len(l.hosts))
 	for i, h := range l.hosts {
 		fleet.Hosts[i] = h.Host
+	}
+	for _, d := range l.order {
+		fleet.Bastions = append(fleet.Bastions, d.Bastion)
 	}
 	for _, s := range l.sources {
 		fleet.Files = append(fleet.Files, s.name)

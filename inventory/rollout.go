@@ -3,13 +3,9 @@ package inventory
 import (
 	"fmt"
 	"math"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
-
-	// Zones must be known on machines without a zone database too.
-	_ "time/tzdata"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -62,7 +58,7 @@ func (s scope) rollout() Rollout {
 	r.Core = s.core()
 	r.Apps = s.apps(r.Core.To != "")
 	r.Spread = s.spread(selected, ok)
-	r.Window = s.window()
+	s.openTimes(&r)
 	r.Gate = s.gate()
 	r.Waves = s.waves(selected, ok)
 	sound := len(s.l.diags.list) == before
@@ -208,60 +204,6 @@ func (s scope) spread(selected []*hostDraft, known bool) *Spread {
 		in.bad("label", "Unknown label", fmt.Sprintf("None of the rollout's hosts has a label %q.%s", out.Label, suggest(out.Label, sortedKeys(labels))))
 	}
 	return out
-}
-
-var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
-
-func (s scope) window() *Window {
-	in, found := s.inner("window", windowShape)
-	if !found {
-		return nil
-	}
-	out := &Window{}
-	days, _ := in.strs("days")
-	for _, d := range days {
-		if !contains(weekdays, d) {
-			near := ""
-			for _, w := range weekdays {
-				if strings.HasPrefix(strings.ToLower(d), w) {
-					near = fmt.Sprintf(" Did you mean %q?", w)
-				}
-			}
-			in.bad("days", "Unknown day", fmt.Sprintf("%q is not among the days: %s.%s", d, quoted(weekdays, 7), near))
-			break
-		}
-		if contains(out.Days, d) {
-			in.bad("days", "Day named twice", fmt.Sprintf("%q stands in the list more than once.", d))
-			break
-		}
-		out.Days = append(out.Days, d)
-	}
-	sort.Slice(out.Days, func(i, j int) bool { return indexOf(weekdays, out.Days[i]) < indexOf(weekdays, out.Days[j]) })
-	out.From = in.clock("from", "22:00")
-	out.To = in.clock("to", "04:00")
-	if !in.need("zone", `where the times hold: zone = "Europe/Berlin"`) {
-		return out
-	}
-	zone, ok := in.str("zone")
-	if !ok {
-		return out
-	}
-	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
-		in.bad("zone", "Unknown time zone", fmt.Sprintf("%q is not an IANA time zone. Write one such as \"Europe/Berlin\" or \"UTC\".", zone))
-	}
-	out.Zone = zone
-	return out
-}
-
-func (s scope) clock(name, example string) string {
-	if !s.need(name, fmt.Sprintf("%s = %q", name, example)) {
-		return ""
-	}
-	got, ok := s.str(name)
-	if ok && !timePattern.MatchString(got) {
-		s.bad(name, "Bad time of day", fmt.Sprintf("%q is not a time from \"00:00\" to \"23:59\". A window whose end is not after its start ends on the next day.", got))
-	}
-	return got
 }
 
 func (s scope) gate() Gate {

@@ -32,22 +32,24 @@ func newShape(attrs string, blocks ...string) shape {
 
 // The shapes of all blocks. A driver's body has none: its driver judges it.
 var (
-	rootShape = newShape("", "variable name", "locals", "ssh", "driver kind name", "group name", "host name", "rollout name", "notify kind name")
+	rootShape = newShape("", "variable name", "locals", "ssh", "bastion name", "driver kind name", "group name", "host name", "rollout name", "notify kind name", "blackout")
 	varShape  = newShape("type default description secret")
-	sshShape  = newShape("user port keys key_passphrase certificates agent known_hosts host_keys jump connect_timeout keepalive sudo sudo_password")
+	sshShape  = newShape("user port keys key_passphrase certificates agent agent_socket identities_only known_hosts host_keys host_key_alias jump config connect_timeout keepalive sudo sudo_password")
 	hostShape = newShape("for_each name address labels packages snapshot state_dir", "ssh", "nextcloud name")
 	ncShape   = newShape("path url web_user php reload probe_user probe_password")
 
 	notifyShape  = newShape("url key room server user password from to on")
-	groupShape   = newShape("hosts labels packages snapshot state_dir", "ssh")
-	rolloutShape = newShape("hosts max_unavailable", "system", "core", "apps", "wave name", "spread", "failures", "window", "gate")
+	bastionShape = newShape("address handshakes channels connections", "ssh")
+	groupShape   = newShape("hosts parallel labels packages snapshot state_dir", "ssh")
+	rolloutShape = newShape("hosts max_unavailable window_cutoff window_reserve", "system", "core", "apps", "wave name", "spread", "failures", "window", "blackout", "gate")
 	systemShape  = newShape("level upgrades refresh reboot timeout")
 	coreShape    = newShape("to source transfer integrity keyring timeout interrupted")
 	appsShape    = newShape("update on_incompatible catalogue critical")
-	waveShape    = newShape("hosts count percent rest bake approve")
+	waveShape    = newShape("hosts count percent rest bake approve approvals approve_expires")
 	spreadShape  = newShape("label max")
 	failShape    = newShape("budget reopen_after")
 	windowShape  = newShape("days from to zone")
+	blackShape   = newShape("from to zone reason")
 	gateShape    = newShape("webdav setup_checks log pages timeout ignore_checks outside_verify on_hold hold_timeout")
 )
 

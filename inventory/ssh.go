@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // sshField is one setting of an ssh block. read fills it and says whether it
@@ -26,9 +27,13 @@ var sshFields = []sshField{
 	{"key_passphrase", func(s scope, n string, o *SSH) (ok bool) { o.KeyPassphrase, ok = s.secret(n); return }, func(o *SSH) any { return &o.KeyPassphrase }},
 	{"certificates", func(s scope, n string, o *SSH) (ok bool) { o.Certificates, ok = s.files(n); return }, func(o *SSH) any { return &o.Certificates }},
 	{"agent", func(s scope, n string, o *SSH) (ok bool) { o.Agent, ok = s.flag(n); return }, func(o *SSH) any { return &o.Agent }},
+	{"agent_socket", func(s scope, n string, o *SSH) (ok bool) { o.AgentSocket, ok = s.fileOr(n, "none"); return }, func(o *SSH) any { return &o.AgentSocket }},
+	{"identities_only", func(s scope, n string, o *SSH) (ok bool) { o.IdentitiesOnly, ok = s.flag(n); return }, func(o *SSH) any { return &o.IdentitiesOnly }},
 	{"known_hosts", func(s scope, n string, o *SSH) (ok bool) { o.KnownHosts, ok = s.files(n); return }, func(o *SSH) any { return &o.KnownHosts }},
 	{"host_keys", func(s scope, n string, o *SSH) (ok bool) { o.HostKeys, ok = s.word(n, "strict", "accept-new"); return }, func(o *SSH) any { return &o.HostKeys }},
+	{"host_key_alias", func(s scope, n string, o *SSH) (ok bool) { o.HostKeyAlias, ok = s.address(n); return }, func(o *SSH) any { return &o.HostKeyAlias }},
 	{"jump", func(s scope, n string, o *SSH) (ok bool) { o.Jump, ok = s.jumps(n); return }, func(o *SSH) any { return &o.Jump }},
+	{"config", func(s scope, n string, o *SSH) (ok bool) { o.Config, ok = s.sshConfig(n); return }, func(o *SSH) any { return &o.Config }},
 	{"connect_timeout", func(s scope, n string, o *SSH) (ok bool) { o.ConnectTimeout, ok = s.duration(n, time.Second); return }, func(o *SSH) any { return &o.ConnectTimeout }},
 	{"keepalive", func(s scope, n string, o *SSH) (ok bool) { o.Keepalive, ok = s.duration(n, time.Second); return }, func(o *SSH) any { return &o.Keepalive }},
 	{"sudo", func(s scope, n string, o *SSH) (ok bool) { o.Sudo, ok = s.word(n, "auto", "none"); return }, func(o *SSH) any { return &o.Sudo }},
@@ -96,7 +101,32 @@ func (l *loader) readFileSSH() {
 	})
 }
 
-// jumps takes "user@bastion:22" or a list of such, outermost first.
+// sshConfig takes the path of an ssh_config, or true for what ssh itself reads.
+func (s scope) sshConfig(name string) (string, bool) {
+	if v, ok := s.value(name); ok && v.Type() == cty.Bool && v.IsKnown() {
+		if v.True() {
+			return UsualSSHConfig, true
+		}
+		return "", true
+	}
+	return s.fileOr(name)
+}
+
+// fileOr takes one path and makes it absolute, or one of the words.
+func (s scope) fileOr(name string, words ...string) (string, bool) {
+	got, ok := s.str(name)
+	if !ok || contains(words, got) {
+		return got, ok
+	}
+	abs, err := s.sec.src.path(got)
+	if err != nil {
+		s.bad(name, "Bad path in "+name, fmt.Sprintf("%q: %s.", got, err))
+		return "", false
+	}
+	return abs, true
+}
+
+// jumps takes "user@bastion:22", a bastion's name or a list of such, outermost first.
 func (s scope) jumps(name string) ([]Jump, bool) {
 	list, ok := s.strs(name)
 	if !ok {
@@ -115,7 +145,7 @@ func (s scope) jumps(name string) ([]Jump, bool) {
 }
 
 func parseJump(word string) (Jump, error) {
-	j := Jump{Port: 22, Address: word}
+	j := Jump{Address: word}
 	if user, rest, ok := strings.Cut(word, "@"); ok {
 		if err := checkAccount(user); err != nil {
 			return j, err

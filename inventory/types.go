@@ -16,12 +16,15 @@ type Range struct {
 // Fleet is a whole inventory, checked and resolved: no expression is left.
 type Fleet struct {
 	Hosts    []Host    // sorted by name
+	Bastions []Bastion // in file order
 	Drivers  []Driver  // as declared, in file order; built-ins need no block
 	Rollouts []Rollout // in file order
 	Notify   []Notify  // in file order
 	// Digest is the SHA-256 (hex) over the names and bytes of all files read.
 	Digest string
 	Files  []string
+
+	loader *loader // what Settings and Select look up; nil unless Load made the fleet
 }
 
 // Host returns the host of that name, or nil.
@@ -63,20 +66,46 @@ type SSH struct {
 	KeyPassphrase  Secret
 	Certificates   []string
 	Agent          bool
+	AgentSocket    string // "" = $SSH_AUTH_SOCK, "none" = no agent
+	IdentitiesOnly bool   // of the agent's keys only those that Keys names
 	KnownHosts     []string
 	HostKeys       string // "strict" or "accept-new"
-	Jump           []Jump // outermost first
+	HostKeyAlias   string // the host's name in KnownHosts
+	Jump           []Jump // outermost first; empty but not nil: directly, whatever Config says
+	Config         string // an ssh_config to ask ssh about, or UsualSSHConfig
 	ConnectTimeout time.Duration
 	Keepalive      time.Duration
 	Sudo           string // "auto" or "none"
 	SudoPassword   Secret
 }
 
+// UsualSSHConfig as SSH.Config stands for the files that ssh itself reads.
+const UsualSSHConfig = "usual"
+
 // Jump is one bastion on the way to a host.
 type Jump struct {
 	Address string
-	Port    int
+	Port    int // 0 = not said
 	User    string
+	Bastion *Bastion // nil unless a bastion block was named
+}
+
+// Bastion is a bastion block: a machine that hosts are reached through, with
+// its own login and limits. Zero limits mean the package remote's defaults.
+type Bastion struct {
+	Name        string
+	Address     string
+	SSH         SSH // merged: file, bastion
+	Handshakes  int
+	Channels    int
+	Connections int
+	Range       Range
+}
+
+// Site is a group that bounds how many of its hosts are worked on at once.
+type Site struct {
+	Group    string
+	Parallel int
 }
 
 // Driver is a driver block. Config values are string, float64, bool, []string
@@ -119,6 +148,7 @@ type Host struct {
 	Address   string
 	Labels    map[string]string
 	Groups    []string // sorted
+	Sites     []Site   // of the groups with a bound, sorted by group
 	SSH       SSH      // merged: file, group, host
 	Packages  string   // package driver's name, "" = found by the survey
 	Snapshot  string   // snapshot driver's name
@@ -165,9 +195,14 @@ type Rollout struct {
 	// that is not heard any more, as long as nothing was changed; then it lets its
 	// users in. 0 means never.
 	ReopenAfter time.Duration
-	Window      *Window
-	Gate        Gate
-	Range       Range
+	Windows     []Window   // in file order; none: always
+	Blackouts   []Blackout // the rollout's, then those of the whole inventory
+	// WindowCutoff "expected" (default) starts nothing that is not expected to
+	// end, with WindowReserve left, before the window does; "none" does.
+	WindowCutoff  string
+	WindowReserve time.Duration
+	Gate          Gate
+	Range         Range
 }
 
 // System is the goal for the host's packages.
@@ -213,7 +248,11 @@ type Wave struct {
 	Said    string
 	Bake    time.Duration
 	Approve bool
-	Range   Range
+	// Approvals is how many different people must approve; 0 without Approve.
+	Approvals int
+	// ApproveExpires is how long an approval counts, 0 for ever.
+	ApproveExpires time.Duration
+	Range          Range
 }
 
 // Spread keeps targets that share a label value from being out together.
@@ -224,10 +263,30 @@ type Spread struct {
 
 // Window is when targets may start.
 type Window struct {
-	Days []string // "mon" … "sun"; empty = every day
+	Days []string // "mon" … "sun", "second sat", "last sun"; empty = every day
 	From string   // "22:00"
 	To   string   // "04:00", past midnight when not after From
 	Zone string   // IANA
+}
+
+// ZoneNames lists the time zones of the rollout's windows and blackouts.
+func (r *Rollout) ZoneNames() []string {
+	var names []string
+	for _, w := range r.Windows {
+		names = append(names, w.Zone)
+	}
+	for _, b := range r.Blackouts {
+		names = append(names, b.Zone)
+	}
+	return names
+}
+
+// Blackout is a range of dates on which no target starts.
+type Blackout struct {
+	From   string // "2026-12-24"
+	To     string // the last day; From when not given
+	Zone   string // IANA
+	Reason string
 }
 
 // Gate tunes what is checked before users are let in.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Of is the amount for a whole of total: the count, or the percentage rounded
@@ -88,7 +89,7 @@ func (s scope) waves(selected []*hostDraft, known bool) []Wave {
 func (s scope) wave(selected []*hostDraft, taken map[*hostDraft]bool, known bool) (w Wave, picked []*hostDraft, ok bool) {
 	w = Wave{Name: s.sec.label, Range: s.l.place(s.sec.rng)}
 	w.Bake, _ = s.duration("bake", 0)
-	w.Approve, _ = s.flag("approve")
+	s.approvals(&w)
 	var ways []string
 	for _, name := range []string{"hosts", "count", "percent", "rest"} {
 		if s.given(name) {
@@ -124,6 +125,27 @@ func (s scope) wave(selected []*hostDraft, taken map[*hostDraft]bool, known bool
 		return w, nil, false
 	}
 	return w, picked, true
+}
+
+// maxApprovals is the most people that a wave may ask.
+const maxApprovals = 20
+
+// approvals reads how many people must approve the wave, and how long their
+// word counts.
+func (s scope) approvals(w *Wave) {
+	w.Approve, _ = s.flag("approve")
+	if w.Approve {
+		w.Approvals = 1
+	}
+	if n, ok := s.whole("approvals", 1, maxApprovals); ok {
+		if said, given := s.flag("approve"); given && !said {
+			s.bad("approve", "Approvals that nobody asks for", fmt.Sprintf("approve = false and approvals = %d cannot both be. Leave approve out.", n))
+		}
+		w.Approve, w.Approvals = true, n
+	}
+	if w.ApproveExpires, _ = s.duration("approve_expires", time.Minute); w.ApproveExpires > 0 && !w.Approve {
+		s.bad("approve_expires", "Approvals that nobody asks for", "The wave needs no approval. Write approve = true or approvals = 2 too, or take it out.")
+	}
 }
 
 // given reports whether an attribute stands there and is not plainly null.

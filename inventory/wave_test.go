@@ -75,11 +75,11 @@ func TestParseJump(t *testing.T) {
 		want Jump
 		ok   bool
 	}{
-		{"bastion", Jump{"bastion", 22, ""}, true},
-		{"ops@bastion:2222", Jump{"bastion", 2222, "ops"}, true},
-		{"ops@[2001:db8::1]:2222", Jump{"2001:db8::1", 2222, "ops"}, true},
-		{"2001:db8::1", Jump{"2001:db8::1", 22, ""}, true},
-		{"[2001:db8::1]", Jump{"2001:db8::1", 22, ""}, true},
+		{"bastion", Jump{Address: "bastion"}, true},
+		{"ops@bastion:2222", Jump{Address: "bastion", Port: 2222, User: "ops"}, true},
+		{"ops@[2001:db8::1]:2222", Jump{Address: "2001:db8::1", Port: 2222, User: "ops"}, true},
+		{"2001:db8::1", Jump{Address: "2001:db8::1"}, true},
+		{"[2001:db8::1]", Jump{Address: "2001:db8::1"}, true},
 		{"@bastion", Jump{}, false},
 		{"ops@", Jump{}, false},
 		{"bastion:0", Jump{}, false},

@@ -26,7 +26,6 @@ func TestMainJob(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("apply: code %d\n%s%s", code, out, stderr)
 	}
-	lines := strings.Split(strings.TrimSpace(out), "\n")
 	var outcome struct {
 		Verdict string
 		Targets map[string]int
@@ -35,7 +34,7 @@ func TestMainJob(t *testing.T) {
 			Passed bool
 		}
 	}
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &outcome); err != nil {
+	if err := json.Unmarshal([]byte(out), &outcome); err != nil {
 		t.Fatalf("cannot read the outcome: %v\n%s", err, out)
 	}
 	if outcome.Verdict != "succeeded" || outcome.Targets["upgraded"] != jobHosts || len(outcome.Waves) != 3 {

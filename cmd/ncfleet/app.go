@@ -44,18 +44,15 @@ func newApp() *app {
 	return &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 }
 
-// json reports whether data is wanted as JSON.
-func (a *app) json() bool { return a.output == "json" }
-
 // color reports whether w is a terminal that shows colour.
 func (a *app) color(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+	f := fileOf(w)
+	return f != nil && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // width is the terminal's, 80 elsewhere.
 func (a *app) width(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
+	if f := fileOf(w); f != nil {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 {
 			return n
 		}
@@ -85,29 +82,36 @@ func (a *app) load() (*inventory.Fleet, error) {
 	if a.fleet != nil {
 		return a.fleet, nil
 	}
-	paths, err := a.paths()
+	fleet, diags, err := a.readInventory()
 	if err != nil {
 		return nil, err
-	}
-	vars := map[string]string{}
-	for _, v := range a.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok {
-			return nil, &exitCode{exitUsage, fmt.Sprintf("error: --var %s: write NAME=VALUE", v)}
-		}
-		vars[name] = value
-	}
-	fleet, diags := inventory.Load(paths, inventory.Options{Vars: vars, KnownDrivers: builtinNames()})
-	if len(diags) > 0 {
-		if err := diags.Render(a.stderr, a.color(a.stderr), a.width(a.stderr)); err != nil {
-			return nil, err
-		}
 	}
 	if diags.HasErrors() {
 		return nil, &exitCode{exitError, ""}
 	}
 	a.fleet = fleet
 	return fleet, nil
+}
+
+// readInventory reads the inventory and shows what is wrong with it.
+func (a *app) readInventory() (*inventory.Fleet, inventory.Diagnostics, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, nil, err
+	}
+	vars := map[string]string{}
+	for _, v := range a.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok {
+			return nil, nil, &exitCode{exitUsage, fmt.Sprintf("error: --var %s: write NAME=VALUE", v)}
+		}
+		vars[name] = value
+	}
+	fleet, diags := inventory.Load(paths, inventory.Options{Vars: vars, KnownDrivers: builtinNames()})
+	if len(diags) == 0 {
+		return fleet, nil, nil
+	}
+	return fleet, diags, diags.Render(a.stderr, a.color(a.stderr), a.width(a.stderr))
 }
 
 // state is the folder of journal and cache.
@@ -185,6 +189,7 @@ func (a *app) connect() *remote.Pool {
 	if a.pool == nil {
 		a.pool = remote.NewPool(remote.Limits{})
 		a.pool.Reached = a.tellReached
+		a.pool.Waiting = a.tellWaiting
 	}
 	return a.pool
 }
@@ -197,6 +202,13 @@ func (a *app) tellReached(host string, err error) {
 	if tell != nil {
 		tell(host, err)
 	}
+}
+
+// tellWaiting says what a person has to do before a login goes on.
+func (a *app) tellWaiting(host, what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fmt.Fprintf(a.stderr, "%s: %s\n", host, what)
 }
 
 // hearReached says who hears of attempts to connect from now on.
@@ -214,43 +226,6 @@ func (a *app) close() {
 		_ = a.pool.Close() // connections go with the process; nothing depends on a clean end
 		a.pool = nil
 	}
-}
-
-// remoteConfig turns what the inventory says of a host into a connection.
-func remoteConfig(h *inventory.Host) remote.Config {
-	s := h.SSH
-	c := remote.Config{
-		Name: h.Name, Address: h.Address, Port: s.Port, User: s.User,
-		Keys: s.Keys, Certificates: s.Certificates, Agent: s.Agent,
-		KnownHosts: s.KnownHosts, HostKeys: s.HostKeys,
-		ConnectTimeout: s.ConnectTimeout, KeepaliveInterval: s.Keepalive,
-		Sudo: s.Sudo, StateDir: h.StateDir,
-	}
-	if len(c.KnownHosts) == 0 {
-		if home, err := os.UserHomeDir(); err == nil {
-			c.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
-		}
-	}
-	if c.User == "" {
-		if u, err := user.Current(); err == nil {
-			c.User = u.Username
-		}
-	}
-	if s.KeyPassphrase != "" {
-		c.Passphrase = func(string) (string, error) { return secret(s.KeyPassphrase) }
-	}
-	if s.SudoPassword != "" {
-		c.SudoPassword = func() (string, error) { return secret(s.SudoPassword) }
-	}
-	for _, j := range s.Jump {
-		jump := c
-		jump.Name, jump.Address, jump.Port, jump.User, jump.Jump = j.Address, j.Address, j.Port, j.User, nil
-		if jump.User == "" {
-			jump.User = c.User
-		}
-		c.Jump = append(c.Jump, jump)
-	}
-	return c
 }
 
 // codeOf is the one table from error to exit code.

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,8 +38,8 @@ func applyCommand(a *app) *cobra.Command {
 				p, err = a.planAndAsk(cmd.Context(), name, yes)
 			}
 			if errors.Is(err, errNothing) {
-				fmt.Fprintln(a.stdout, "nothing to do")
-				return nil
+				a.say("nothing to do")
+				return a.print(report.NotStarted(&p, "nothing_to_do"))
 			}
 			if err != nil {
 				return err
@@ -71,7 +71,7 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 	fmt.Fprintln(shown)
 	if len(p.Waves) == 0 {
 		if len(p.Blocked) > 0 {
-			return p, &exitCode{exitError, "every target is blocked; nothing was done"}
+			return p, a.allBlocked(&p)
 		}
 		return p, errNothing
 	}
@@ -90,8 +90,17 @@ func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan,
 	return p, nil
 }
 
+// allBlocked says that nothing can be started, and why.
+func (a *app) allBlocked(p *plan.Plan) error {
+	if err := a.print(report.NotStarted(p, "blocked")); err != nil {
+		return err
+	}
+	return &exitCode{exitError, "every target is blocked; nothing was done"}
+}
+
 // apply journals the plan under a new rollout and carries it out.
 func (a *app) apply(ctx context.Context, p plan.Plan) error {
+	defer a.outlive()()
 	dir, err := a.state()
 	if err != nil {
 		return err
@@ -162,7 +171,11 @@ func replay(j *journal.Journal, id string) (*rollout.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := rollout.New(&p, windowZone(&p))
+	zones, err := loadZones(p.Policy.ZoneNames())
+	if err != nil {
+		return nil, err
+	}
+	s, err := rollout.New(&p, zones)
 	if err != nil {
 		return nil, err
 	}
@@ -178,16 +191,17 @@ func replay(j *journal.Journal, id string) (*rollout.State, error) {
 	return s, nil
 }
 
-// windowZone loads the window's time zone; the inventory has checked its name.
-func windowZone(p *plan.Plan) *time.Location {
-	if p.Policy.Window == nil {
-		return time.UTC
+// loadZones loads time zones by their names.
+func loadZones(names []string) (plan.Zones, error) {
+	zones := plan.Zones{}
+	for _, name := range names {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot load the time zone of a window: %w", err)
+		}
+		zones[name] = zone
 	}
-	zone, err := time.LoadLocation(p.Policy.Window.Zone)
-	if err != nil {
-		return time.UTC
-	}
-	return zone
+	return zones, nil
 }
 
 // carryOut runs the loop over a journaled rollout and reports how it ended.
@@ -196,9 +210,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	if err != nil {
 		return err
 	}
-	lines := a.talk()
-	progress := report.NewProgress(lines, p, a.look(lines))
 	before, err := replay(j, id)
+	if err != nil {
+		return err
+	}
+	events, err := j.Events(id, 0)
 	if err != nil {
 		return err
 	}
@@ -207,19 +223,24 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 		return err
 	}
 	defer endTold()
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: performer, Sink: sinks{progress, told},
-		Window: windowZone(p), Who: who(), Now: now})
+	shown, err := a.course(id, p, events)
 	if err != nil {
 		return err
 	}
-	ctx, drain, stop := a.interrupts(ctx, id)
+	quiet := sync.OnceFunc(shown.end)
+	defer quiet() // also when the loop panics
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told},
+		Zones: before.Zones, Who: who(), Now: now})
+	if err != nil {
+		return err
+	}
+	ctx, drain, stop := a.interrupts(ctx, shown)
 	defer stop()
-	a.hearReached(func(host string, err error) { progress.Reached(host, err, now()) })
+	a.hearReached(shown.reached)
 	defer a.hearReached(nil)
-	quiet := signOfLife(progress)
 	verdict, err := c.Run(ctx, drain)
 	quiet()
-	fmt.Fprintln(lines)
+	fmt.Fprintln(a.talk())
 	return a.ended(id, c.State(), verdict, err)
 }
 
@@ -246,18 +267,9 @@ func signOfLife(p *report.Progress) (end func()) {
 	return func() { close(stop); <-gone }
 }
 
-// talk is where everything for people goes: with JSON the data on standard
-// output is the outcome.
-func (a *app) talk() io.Writer {
-	if a.json() {
-		return a.stderr
-	}
-	return a.stdout
-}
-
 // interrupts turns the first Ctrl-C (or SIGTERM) into a drain and the second
 // into a detach.
-func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-chan struct{}, func()) {
+func (a *app) interrupts(ctx context.Context, shown *course) (context.Context, <-chan struct{}, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	drain := make(chan struct{})
 	signals := make(chan os.Signal, 2)
@@ -265,7 +277,11 @@ func (a *app) interrupts(ctx context.Context, id string) (context.Context, <-cha
 	go func() {
 		select {
 		case <-signals:
-			fmt.Fprintln(a.stderr, "\nfinishing what has begun; nothing new starts. Interrupt once more to leave at once.")
+			if text := shown.finishing(); shown.view != nil {
+				shown.view.Note(text)
+			} else {
+				fmt.Fprintln(a.stderr, "\n"+text)
+			}
 			close(drain)
 		case <-ctx.Done():
 			return
@@ -290,6 +306,9 @@ func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err er
 	}
 	if err != nil && !unfinished {
 		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
+		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil)); perr != nil {
+			return perr
+		}
 		return closedOr(s, &exitCode{exitError, ""})
 	}
 	if rerr := a.reportOutcome(id, s, verdict, nil); rerr != nil {

@@ -26,14 +26,21 @@ func completions(a *app, root *cobra.Command) {
 				verb.ValidArgsFunction = names(a.hostNames)
 			}
 		}
+		if c.Name() == "inventory" {
+			for _, verb := range c.Commands() {
+				if verb.Name() == "show" {
+					verb.ValidArgsFunction = names(a.hostNames)
+				}
+			}
+		}
 		switch c.Name() {
-		case "survey", "lease", "sudoers":
+		case "survey", "lease", "report", "sudoers":
 			c.ValidArgsFunction = names(a.hostNames)
 		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)
 		case "approve", "rollback":
 			c.ValidArgsFunction = names(a.targetsOfNewest)
-		case "status", "log", "resume":
+		case "status", "watch", "log", "resume":
 			c.ValidArgsFunction = names(a.rolloutIDs)
 		}
 	}

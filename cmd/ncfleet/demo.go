@@ -74,13 +74,24 @@ func demoServeCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "%d hosts are up. From a second terminal:\n\n%sInterrupt to end them.\n", len(fleet.Hosts), tryNext(fleet.Dir))
-			<-ctx.Done()
-			return fleet.Close()
+			a.say("%d hosts are up. From a second terminal:\n\n%sInterrupt to end them.", len(fleet.Hosts), tryNext(fleet.Dir))
+			err = a.print(demoHostsDocument{1, fleet.Dir, filepath.Join(fleet.Dir, "fleet.hcl"), len(fleet.Hosts)})
+			if err == nil {
+				<-ctx.Done()
+			}
+			return errors.Join(err, fleet.Close())
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "the folder")
 	return c
+}
+
+// demoHostsDocument is the hosts of a kept demo fleet, once they are up.
+type demoHostsDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Dir           string `json:"dir"`
+	Inventory     string `json:"inventory"`
+	Hosts         int    `json:"hosts"`
 }
 
 // options turns the flags into what is simulated. Without faults of one's own
@@ -105,9 +116,6 @@ func (d *demoFlags) options() (sim.Options, error) {
 
 func (a *app) demo(ctx context.Context, d demoFlags) (err error) {
 	begun := time.Now()
-	if a.output != "text" && a.output != "json" {
-		return &exitCode{exitUsage, fmt.Sprintf("error: --output %q is neither text nor json", a.output)}
-	}
 	o, err := d.options()
 	if err != nil {
 		return err
@@ -118,10 +126,7 @@ func (a *app) demo(ctx context.Context, d demoFlags) (err error) {
 			return fmt.Errorf("cannot make a folder for the demo: %w", err)
 		}
 	}
-	talk := a.stdout
-	if a.json() {
-		talk = a.stderr // the data on stdout is the outcome
-	}
+	talk := a.talk()
 	fleet, err := sim.Start(ctx, o)
 	if err != nil {
 		return errors.Join(err, a.endDemo(nil, o.Dir, keep))
@@ -159,7 +164,7 @@ func (a *app) demoRollout(ctx context.Context, dir string, talk io.Writer) error
 		return err
 	}
 	if len(p.Waves) == 0 {
-		return &exitCode{exitError, "every target is blocked; nothing was done"}
+		return a.allBlocked(&p)
 	}
 	fmt.Fprintln(talk)
 	return a.apply(ctx, p)

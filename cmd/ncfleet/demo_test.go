@@ -22,6 +22,7 @@ func ncfleet(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	defer stop()
 	var out, errs bytes.Buffer
 	code = run(ctx, args, &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs})
+	keepsContract(t, args, code, out.String(), errs.String())
 	return code, out.String(), errs.String()
 }
 
@@ -40,12 +41,11 @@ type demoOutcome struct {
 	}
 }
 
-func lastObject(t *testing.T, out string) demoOutcome {
+func outcomeOf(t *testing.T, out string) demoOutcome {
 	t.Helper()
-	lines := strings.Split(strings.TrimSpace(out), "\n")
 	var o demoOutcome
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &o); err != nil {
-		t.Fatalf("the last line is no object: %v\n%s", err, out)
+	if err := json.Unmarshal([]byte(out), &o); err != nil {
+		t.Fatalf("no one object: %v\n%s", err, out)
 	}
 	return o
 }
@@ -54,7 +54,7 @@ func TestDemoTakesTheBrokenHostBack(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "fleet")
 	code, out, errs := ncfleet(t, "demo", "--hosts", "4", "--dir", dir, "--output", "json")
-	o := lastObject(t, out)
+	o := outcomeOf(t, out)
 	if code != exitOK || o.FormatVersion != 1 || o.Verdict != "succeeded" || o.Targets.Upgraded != 3 || o.Targets.RolledBack != 1 ||
 		o.Targets.Failed+o.Targets.Untouched != 0 {
 		t.Fatalf("exit %d, %+v\n%s", code, o, errs)

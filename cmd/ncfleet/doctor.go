@@ -19,8 +19,7 @@ func doctorCommand(a *app) *cobra.Command {
 		Long: "doctor surveys the hosts of a rollout as plan does, and more thoroughly, and lists what it found wrong by what it\n" +
 			"breaks: users out, no way back, hosts that cannot be used, upgrades that would fail, things worth knowing.\n" +
 			"Without ROLLOUT it takes the only one of the inventory; where there are none or several, and with --fleet, it\n" +
-			"looks at the whole fleet as it is, whatever any rollout would want of it.\n" +
-			"Exit code 0: no problem stands in the way; 1: at least one does.",
+			"looks at the whole fleet as it is, whatever any rollout would want of it.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if whole && len(args) > 0 {
@@ -57,7 +56,7 @@ func (a *app) doctor(ctx context.Context, name string, whole bool) error {
 	looked, problems := plan.Examine(in)
 	list := report.Findings(looked, problems)
 	if a.json() {
-		err = report.DoctorJSON(a.stdout, list, r.Name, len(looked))
+		err = a.print(report.DoctorJSON(list, r.Name, len(looked)))
 	} else {
 		err = report.Doctor(a.stdout, list, len(looked), a.look(a.stdout))
 	}

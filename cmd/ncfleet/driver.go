@@ -174,7 +174,7 @@ func (a *app) lockDrivers(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	pinned := 0
+	d := driverLockDocument{FormatVersion: 1, Lock: path, Pinned: []pinnedDriver{}}
 	for _, s := range sources {
 		if s.Builtin {
 			continue
@@ -184,14 +184,43 @@ func (a *app) lockDrivers(cmd *cobra.Command) error {
 			return err
 		}
 		lock.Put(entry)
-		pinned++
-		fmt.Fprintf(a.stdout, "%s %s %s from %s\n", entry.Kind, entry.Name, entry.Version, entry.Source)
+		d.Pinned = append(d.Pinned, pinnedDriver{string(entry.Kind), entry.Name, entry.Version, entry.Source})
+		a.say("%s %s %s from %s", entry.Kind, entry.Name, entry.Version, entry.Source)
 	}
 	if err := lock.Write(path); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: %s pinned; built-in drivers are pinned to ncfleet itself\n", path, report.Plural(pinned, "driver"))
-	return nil
+	a.say("%s: %s pinned; built-in drivers are pinned to ncfleet itself", path, report.Plural(len(d.Pinned), "driver"))
+	return a.print(d)
+}
+
+// driverLockDocument is the drivers that were accepted.
+type driverLockDocument struct {
+	FormatVersion int `json:"format_version"`
+	// Lock is the file that holds their checksums.
+	Lock   string         `json:"lock"`
+	Pinned []pinnedDriver `json:"pinned"`
+}
+
+type pinnedDriver struct {
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Source is where it came from.
+	Source string `json:"source"`
+}
+
+// driverVerifyDocument says whether the drivers are those that were accepted.
+type driverVerifyDocument struct {
+	FormatVersion int              `json:"format_version"`
+	Drivers       []verifiedDriver `json:"drivers"`
+}
+
+type verifiedDriver struct {
+	Kind     string `json:"kind"`
+	Name     string `json:"name"`
+	Accepted bool   `json:"accepted"`
+	Error    string `json:"error,omitempty"`
 }
 
 func (a *app) verifyDrivers() error {
@@ -208,14 +237,21 @@ func (a *app) verifyDrivers() error {
 		return err
 	}
 	var bad []string
+	d := driverVerifyDocument{FormatVersion: 1, Drivers: []verifiedDriver{}}
 	for _, s := range sources {
+		v := verifiedDriver{Kind: string(s.Kind), Name: s.Name, Accepted: true}
 		if err := lock.Verify(s); err != nil {
 			bad = append(bad, err.Error())
+			v.Accepted, v.Error = false, err.Error()
 		}
+		d.Drivers = append(d.Drivers, v)
+	}
+	if err := a.print(d); err != nil {
+		return err
 	}
 	if len(bad) > 0 {
 		return &exitCode{exitError, strings.Join(bad, "\n")}
 	}
-	fmt.Fprintf(a.stdout, "%s as accepted\n", report.Plural(len(sources), "driver"))
+	a.say("%s as accepted", report.Plural(len(sources), "driver"))
 	return nil
 }

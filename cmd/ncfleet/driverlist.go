@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -19,17 +18,26 @@ const (
 	stateUnknown = "unknown" // never accepted, or not for this platform
 )
 
-// listed is one driver as driver list shows it. What only the driver itself
+// driversDocument is the drivers of the inventory.
+type driversDocument struct {
+	FormatVersion int              `json:"format_version"`
+	Drivers       []driverDocument `json:"drivers"`
+}
+
+// driverDocument is one driver of the inventory. What only the driver itself
 // could say is known of accepted ones: others are not started.
-type listed struct {
-	Kind         driver.Kind `json:"kind"`
-	Name         string      `json:"name"`
-	Version      string      `json:"version,omitempty"`
-	State        string      `json:"state"`
-	SHA256       string      `json:"sha256,omitempty"`
-	Platforms    []string    `json:"platforms,omitempty"`
-	Capabilities []string    `json:"capabilities"`
-	Path         string      `json:"path,omitempty"`
+type driverDocument struct {
+	FormatVersion int         `json:"format_version"`
+	Kind          driver.Kind `json:"kind" jsonschema:"enum=packages,enum=snapshot"`
+	Name          string      `json:"name"`
+	Version       string      `json:"version,omitempty"`
+	// State is "unknown" when the driver was never accepted, or not for this
+	// platform, and "changed" when it is not the file that was accepted.
+	State        string   `json:"state" jsonschema:"enum=built in,enum=pinned,enum=changed,enum=unknown"`
+	SHA256       string   `json:"sha256,omitempty"`
+	Platforms    []string `json:"platforms,omitempty"`
+	Capabilities []string `json:"capabilities"`
+	Path         string   `json:"path,omitempty"`
 }
 
 func (a *app) listDrivers(ctx context.Context) error {
@@ -46,7 +54,7 @@ func (a *app) listDrivers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var all []listed
+	all := []driverDocument{}
 	for _, s := range sources {
 		d, err := describe(ctx, l, lock, s)
 		if err != nil {
@@ -55,9 +63,7 @@ func (a *app) listDrivers(ctx context.Context) error {
 		all = append(all, d)
 	}
 	if a.json() {
-		out := json.NewEncoder(a.stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(map[string]any{"format_version": 1, "drivers": all})
+		return printList(a, driversDocument{1, all}, all)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "KIND\tNAME\tVERSION\tSTATE\tSHA256\tCAPABILITIES\tFROM")
@@ -75,8 +81,8 @@ func orDash(s string) string {
 	return s
 }
 
-func describe(ctx context.Context, l *drivers.Launcher, lock drivers.Lock, s drivers.Source) (listed, error) {
-	d := listed{Kind: s.Kind, Name: s.Name, State: stateBuiltin, Capabilities: []string{}}
+func describe(ctx context.Context, l *drivers.Launcher, lock drivers.Lock, s drivers.Source) (driverDocument, error) {
+	d := driverDocument{FormatVersion: 1, Kind: s.Kind, Name: s.Name, State: stateBuiltin, Capabilities: []string{}}
 	if s.Builtin {
 		for _, b := range builtins {
 			if b.kind == s.Kind && b.name == s.Name {

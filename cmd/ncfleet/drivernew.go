@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -93,12 +95,24 @@ func (a *app) newDriver(name string, f newFlags) error {
 	if err := writeNew(f.dir, files); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s holds the driver %q %q. Next:\n\n  cd %s\n", f.dir, f.kind, name, f.dir)
+	out := a.talk()
+	fmt.Fprintf(out, "%s holds the driver %q %q. Next:\n\n  cd %s\n", f.dir, f.kind, name, f.dir)
 	if f.source == "" {
-		fmt.Fprintf(a.stdout, "  go mod edit -replace %s=DIR   # DIR: a folder with ncfleet's source; it is not published as a module\n", modulePath)
+		fmt.Fprintf(out, "  go mod edit -replace %s=DIR   # DIR: a folder with ncfleet's source; it is not published as a module\n", modulePath)
 	}
-	fmt.Fprintf(a.stdout, "  go mod tidy && go build -o %s .\n  %s\n\nREADME.md has the rest: how to pin it and to use it in an inventory.\n", program, trial.command)
-	return nil
+	fmt.Fprintf(out, "  go mod tidy && go build -o %s .\n  %s\n\nREADME.md has the rest: how to pin it and to use it in an inventory.\n", program, trial.command)
+	return a.print(driverNewDocument{FormatVersion: 1, Kind: f.kind, Name: name, Dir: f.dir, Module: f.module, Files: slices.Sorted(maps.Keys(files))})
+}
+
+// driverNewDocument is a driver of one's own, written to a folder.
+type driverNewDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Kind          string `json:"kind" jsonschema:"enum=packages,enum=snapshot"`
+	Name          string `json:"name"`
+	Dir           string `json:"dir"`
+	// Module is the path of the Go module.
+	Module string   `json:"module"`
+	Files  []string `json:"files"`
 }
 
 // skeletonFiles are the files of an example with the driver's name in place.

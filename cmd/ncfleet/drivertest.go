@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -240,19 +239,35 @@ func (a *app) testLine(l conformance.Line) {
 	}
 }
 
+// driverTestDocument is which promises of the contract a driver keeps.
+type driverTestDocument struct {
+	FormatVersion int         `json:"format_version"`
+	Kind          driver.Kind `json:"kind" jsonschema:"enum=packages,enum=snapshot"`
+	Name          string      `json:"name"`
+	Version       string      `json:"version"`
+	Capabilities  []string    `json:"capabilities"`
+	// Protocol is the version of the contract.
+	Protocol int                `json:"protocol"`
+	Path     string             `json:"path"`
+	Builtin  bool               `json:"builtin"`
+	SHA256   string             `json:"sha256"`
+	Promises []conformance.Line `json:"promises"`
+	Kept     int                `json:"kept"`
+	Broken   int                `json:"broken"`
+	NotTried int                `json:"not_tried"`
+	Seconds  float64            `json:"seconds"`
+}
+
 // testEnd prints the summary, or the whole report as JSON.
 func (a *app) testEnd(u *underTest, r *conformance.Report, took time.Duration) error {
 	kept, broken, not := r.Count(conformance.Kept), r.Count(conformance.Broken), r.Count(conformance.NotTried)
 	if a.json() {
-		out := json.NewEncoder(a.stdout)
-		out.SetIndent("", "  ")
-		err := out.Encode(map[string]any{
-			"format_version": 1, "kind": u.info.Kind, "name": u.info.Name, "version": u.info.Version,
-			"capabilities": u.info.Capabilities, "protocol": driver.ProtocolVersion,
-			"path": u.source.Path, "builtin": u.source.Builtin, "sha256": u.source.SHA256,
-			"promises": r.Lines, "kept": kept, "broken": broken, "not_tried": not, "seconds": took.Seconds(),
-		})
-		if err != nil {
+		if err := a.print(driverTestDocument{
+			FormatVersion: 1, Kind: u.info.Kind, Name: u.info.Name, Version: u.info.Version,
+			Capabilities: append([]string{}, u.info.Capabilities...), Protocol: driver.ProtocolVersion,
+			Path: u.source.Path, Builtin: u.source.Builtin, SHA256: u.source.SHA256,
+			Promises: r.Lines, Kept: kept, Broken: broken, NotTried: not, Seconds: took.Seconds(),
+		}); err != nil {
 			return err
 		}
 	} else {

@@ -18,10 +18,10 @@ const module = "github.com/ncfleet/ncfleet/"
 // or up. A name that ends in /* stands for the packages below it.
 var rows = [][]string{
 	{"plugins/driver", "examples"},
-	{"inventory", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy"},
-	{"controller/plan", "inventory/importer", "plugins/rpm", "plugins/packages"},
+	{"inventory", "inventory/sshconfig", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/cloud", "plugins/hostcopy", "controller/report/screen"},
+	{"controller/plan", "inventory/importer", "plugins/rpm", "plugins/packages", "inventory/exporter"},
 	{"controller/rollout"},
-	{"controller/survey", "controller/executor", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs", "plugins/apk", "plugins/libvirt", "plugins/proxmox", "plugins/vsphere", "plugins/lvm", "plugins/zfs", "plugins/openstack"},
+	{"controller/survey", "controller/executor", "controller/fleetreport", "controller/journal", "plugins/rpc", "plugins/rpc/driverv1", "plugins/apt", "plugins/archive", "plugins/hcloud", "plugins/digitalocean", "plugins/drivertest/conformance", "plugins/aws", "plugins/dnf", "plugins/zypper", "plugins/btrfs", "plugins/apk", "plugins/libvirt", "plugins/proxmox", "plugins/vsphere", "plugins/lvm", "plugins/zfs", "plugins/openstack"},
 	{"controller", "controller/report", "controller/remote", "controller/drivers", "controller/release", "controller/notify", "plugins/drivertest", "plugins/cloud/cloudtest", "plugins/boxtest", "plugins/rpm/rpmtest"},
 	{"controller/sim", "plugins/hostcopy/hostcopytest"},
 	{"cmd/ncfleet-lab/standin", "cmd/ncfleet-lab/ledger"},
@@ -34,7 +34,7 @@ var within = map[string]string{"plugins/rpc": "plugins/rpc/driverv1"}
 
 // pure packages neither reach the outside nor read a clock. Package drivers are
 // among them: they compile and parse, and so their crash strands no host.
-var pure = []string{"controller/plan", "controller/rollout", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm", "plugins/packages",
+var pure = []string{"controller/plan", "controller/rollout", "controller/fleetreport", "controller/nextcloud", "plugins/products", "plugins/stale", "plugins/rpm", "plugins/packages",
 	"plugins/apt", "plugins/dnf", "plugins/zypper", "plugins/apk"}
 
 // confined packages see their driver's block alone: no environment, files or

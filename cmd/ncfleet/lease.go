@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -117,13 +116,11 @@ func (a *app) leases(ctx context.Context, names []string) error {
 
 func (a *app) showLeases(list []hostLease) error {
 	if a.json() {
-		enc := json.NewEncoder(a.stdout)
+		all := leasesDocument{FormatVersion: 1, Leases: []leaseDocument{}}
 		for _, l := range list {
-			if err := enc.Encode(leaseJSON(l)); err != nil {
-				return err
-			}
+			all.Leases = append(all.Leases, leaseJSON(l))
 		}
-		return nil
+		return printList(a, all, all.Leases)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, l := range list {
@@ -145,11 +142,17 @@ func holderOf(s remote.LeaseState) string {
 	return strings.TrimSuffix(s.Holder, ", rollout "+rolloutID)
 }
 
-// leaseView is a lease for programs.
-type leaseView struct {
+// leasesDocument is whose the leases of hosts are.
+type leasesDocument struct {
+	FormatVersion int             `json:"format_version"`
+	Leases        []leaseDocument `json:"leases"`
+}
+
+// leaseDocument is whose the lease of one host is.
+type leaseDocument struct {
 	FormatVersion int    `json:"format_version"`
 	Host          string `json:"host"`
-	State         string `json:"state"` // free, held or unknown
+	State         string `json:"state" jsonschema:"enum=free,enum=held,enum=unknown"`
 	Holder        string `json:"holder,omitempty"`
 	Rollout       string `json:"rollout,omitempty"`
 	Epoch         int64  `json:"epoch,omitempty"`
@@ -157,8 +160,8 @@ type leaseView struct {
 	Error         string `json:"error,omitempty"`
 }
 
-func leaseJSON(l hostLease) leaseView {
-	v := leaseView{FormatVersion: 1, Host: l.host, State: "free"}
+func leaseJSON(l hostLease) leaseDocument {
+	v := leaseDocument{FormatVersion: 1, Host: l.host, State: "free"}
 	switch {
 	case l.err != nil:
 		v.State, v.Error = "unknown", l.err.Error()
@@ -196,14 +199,34 @@ func (a *app) breakLease(ctx context.Context, name, reason string) error {
 	if err := conn.BreakLease(ctx, l.Token, who(), reason); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: the lease of %s, rollout %s, is broken; that controller is refused there from now on\n", name, holderOf(l), owner)
+	a.say("%s: the lease of %s, rollout %s, is broken; that controller is refused there from now on", name, holderOf(l), owner)
 	e := rollout.Event{Kind: rollout.EventLeaseBroken, Who: who(), Target: name,
 		Detail: fmt.Sprintf("%s; it was that of %s, lease %q for %s", reason, l.Holder, l.Token, l.Age.Round(time.Second))}
-	if err := a.journalBreak(owner, e); err != nil {
+	d := leaseBrokenDocument{FormatVersion: 1, Host: name, Holder: holderOf(l), Rollout: owner, Reason: reason}
+	if d.Journaled, err = a.journalBreak(owner, e); err != nil {
 		return fmt.Errorf("the lease of %s is broken, but that is not in the journal: %w", name, err)
 	}
-	return nil
+	return a.print(d)
 }
+
+// leaseBrokenDocument is a lease that was taken away.
+type leaseBrokenDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Host          string `json:"host"`
+	Holder        string `json:"holder"`
+	Rollout       string `json:"rollout"`
+	Reason        string `json:"reason"`
+	// Journaled is "later" when the next controller does it, and "nowhere" when
+	// no rollout here is concerned.
+	Journaled string `json:"journaled" jsonschema:"enum=now,enum=later,enum=nowhere"`
+}
+
+// The times of leaseBrokenDocument.Journaled.
+const (
+	journaledNow   = "now"
+	journaledLater = "later"
+	journaledNever = "nowhere"
+)
 
 // reads opens the journal to read, nil when there is none, and tells whether no
 // controller writes it.
@@ -247,48 +270,49 @@ func (a *app) runsHere(id string) (bool, error) {
 }
 
 // journalBreak writes the event to the rollout that it concerns, through the
-// controller when one runs.
-func (a *app) journalBreak(owner string, e rollout.Event) error {
+// controller when one runs, and tells when it is journaled.
+func (a *app) journalBreak(owner string, e rollout.Event) (when string, err error) {
 	id, free, err := a.concerned(owner)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if id == "" {
-		fmt.Fprintln(a.stdout, "not journaled: no rollout here is under way or had that lease; the host keeps who broke it and why")
-		return nil
+		a.say("not journaled: no rollout here is under way or had that lease; the host keeps who broke it and why")
+		return journaledNever, nil
 	}
 	if !free {
 		taken, err := a.ask(id, e)
-		if err == nil && !taken {
-			fmt.Fprintf(a.stdout, "%s: noted; the next controller journals it\n", id)
+		if err != nil || taken {
+			return journaledNow, err
 		}
-		return err
+		a.say("%s: noted; the next controller journals it", id)
+		return journaledLater, nil
 	}
 	dir, err := a.state()
 	if err != nil {
-		return err
+		return "", err
 	}
 	j, err := journal.OpenToWrite(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer j.Close()
 	s, err := replay(j, id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	e.At = now()
 	if err := s.Check(e); err != nil {
-		return err
+		return "", err
 	}
 	if _, err := j.Append(id, e); err != nil {
-		return err
+		return "", err
 	}
-	fmt.Fprintf(a.stdout, "%s: journaled\n", id)
+	a.say("%s: journaled", id)
 	if s.Ended == "" {
-		fmt.Fprintf(a.stdout, "if that rollout is to go on, this takes the lease again: %s resume %s\n", a.self(), id)
+		a.say("if that rollout is to go on, this takes the lease again: %s resume %s", a.self(), id)
 	}
-	return nil
+	return journaledNow, nil
 }
 
 // concerned is the rollout that a broken lease is journaled under, "" for none:

@@ -142,8 +142,8 @@ func TestLeaseIsShownAndBroken(t *testing.T) {
 	state := filepath.Join(f.Dir, ".ncfleet")
 	id, _ := f.newest(state)
 	f.want(exitOK, []string{"lease", "cloud-01"}, "cloud-01 held by "+who()+" rollout "+id+" epoch 1 for ")
-	out := f.want(exitOK, []string{"lease", "--output", "json"})
-	var view leaseView
+	out := f.want(exitOK, []string{"lease", "--output", "ndjson"})
+	var view leaseDocument
 	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &view); err != nil || view.Host != "cloud-01" || view.State != "held" || view.Holder != who() || view.Rollout != id || view.Epoch != 1 {
 		t.Errorf("%+v, %v", view, err)
 	}
@@ -173,10 +173,10 @@ func TestLeaseIsShownAndBroken(t *testing.T) {
 	f.want(exitOK, []string{"lease", "--break", "cloud-01", "--reason", "the laptop was stolen"}, id+": journaled", "resume "+id)
 	f.want(exitOK, []string{"log"}, "lease broken cloud-01 by "+who(), "the laptop was stolen; it was that of "+who())
 	f.want(exitClosed, []string{"status"}, "lease broken cloud-01 by "+who()+": the laptop was stolen")
-	f.want(exitClosed, []string{"status", "--output", "json"}, `"leases_broken":[{"kind":"lease_broken","target":"cloud-01"`)
+	f.want(exitClosed, []string{"status", "--output", "ndjson"}, `"leases_broken":[{"kind":"lease_broken","target":"cloud-01"`)
 	f.want(exitOK, []string{"resume"}, "2 upgraded, 0 rolled back, 0 failed, 0 untouched")
 	f.want(exitOK, []string{"lease"}, "cloud-01 free cloud-02 free")
 	f.onceOnly()
 	f.Close()
-	f.want(exitError, []string{"lease", "cloud-01", "--output", "json"}, `"state":"unknown","error":"cannot connect to host cloud-01`)
+	f.want(exitError, []string{"lease", "cloud-01", "--output", "ndjson"}, `"state":"unknown","error":"cannot connect to host cloud-01`)
 }

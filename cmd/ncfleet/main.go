@@ -76,12 +76,10 @@ func rootCommand(a *app) *cobra.Command {
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			switch {
-			case a.output != "text" && a.output != "json":
-				return &exitCode{exitUsage, fmt.Sprintf("error: --output %q is neither text nor json", a.output)}
 			case a.parallel < 1:
 				return &exitCode{exitUsage, fmt.Sprintf("error: --parallel %d: at least one host at once", a.parallel)}
 			}
-			return nil
+			return a.checkOutput()
 		},
 	}
 	root.SetOut(a.stdout)
@@ -93,15 +91,29 @@ func rootCommand(a *app) *cobra.Command {
 	f.StringArrayVarP(&a.inventory, "inventory", "i", nil, "inventory file or folder (default: fleet.hcl, else the current folder)")
 	f.StringVar(&a.stateDir, "state", "", "folder of the journal and the release cache (default: .ncfleet beside the inventory)")
 	f.StringArrayVar(&a.vars, "var", nil, "set a variable of the inventory, NAME=VALUE")
-	f.StringVar(&a.output, "output", "text", "text or json")
+	f.StringVar(&a.output, "output", outputText, "text; json: one document; ndjson: one object a line, events as they happen")
 	f.BoolVar(&a.noColor, "no-color", false, "no colour, as with NO_COLOR")
 	f.IntVar(&a.parallel, "parallel", 200, "most hosts surveyed at once")
 	root.AddCommand(
-		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a),
+		validateCommand(a), surveyCommand(a), planCommand(a), applyCommand(a), resumeCommand(a), statusCommand(a), watchCommand(a),
 		pauseCommand(a), abortCommand(a), approveCommand(a), rollbackCommand(a), logCommand(a), leaseCommand(a),
-		snapshotCommand(a), inventoryCommand(a), doctorCommand(a), sudoersCommand(a), notifyCommand(a), driverCommand(a), demoCommand(a), versionCommand(a),
+		snapshotCommand(a),
+		inventoryCommand(a),
+		fmtCommand(a),
+		doctorCommand(a),
+		notifyCommand(a),
+		driverCommand(a),
+		demoCommand(a),
+		versionCommand(a),
+		reportCommand(a),
+		sudoersCommand(a),
+		schemaCommand(a),
+		manCommand(a),
 	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	completions(a, root)
 	usage(root)
+	tellExits(root)
 	return root
 }

@@ -73,22 +73,44 @@ func (a *app) testNotify(ctx context.Context) error {
 		return fmt.Errorf("the inventory has no notify block; write one: notify \"webhook\" \"ops\" { url = … }")
 	}
 	failed := 0
+	all := messagesDocument{FormatVersion: 1, Messages: []messageDocument{}}
 	for _, c := range list {
 		ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 		err := c.Send(ctx, notify.Message{FormatVersion: 1, ID: "test-" + now().Format("20060102-150405"), Occasion: "test", At: now().UTC().Truncate(time.Second),
 			Title: "This is a test message of ncfleet, sent by " + who()})
 		stop()
+		m := messageDocument{FormatVersion: 1, Channel: c.Name, Sent: err == nil}
 		if err != nil {
 			failed++
-			fmt.Fprintf(a.stdout, "%s: FAILED: %v\n", c.Name, err)
-			continue
+			m.Error = err.Error()
+			a.say("%s: FAILED: %v", c.Name, err)
+		} else {
+			a.say("%s: sent", c.Name)
 		}
-		fmt.Fprintf(a.stdout, "%s: sent\n", c.Name)
+		all.Messages = append(all.Messages, m)
+	}
+	if err := printList(a, all, all.Messages); err != nil {
+		return err
 	}
 	if failed > 0 {
 		return &exitCode{exitError, report.Plural(failed, "message") + " not sent"}
 	}
 	return nil
+}
+
+// messagesDocument is how sending test messages went.
+type messagesDocument struct {
+	FormatVersion int               `json:"format_version"`
+	Messages      []messageDocument `json:"messages"`
+}
+
+// messageDocument is how sending one test message went.
+type messageDocument struct {
+	FormatVersion int `json:"format_version"`
+	// Channel is the notify block, by kind and name.
+	Channel string `json:"channel"`
+	Sent    bool   `json:"sent"`
+	Error   string `json:"error,omitempty"`
 }
 
 // notifier tells the inventory's channels of a rollout; end delivers what waits.

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ncfleet/ncfleet/controller/journal"
-	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
@@ -50,29 +49,6 @@ func (a *app) read() (*journal.Journal, error) {
 			filepath.Join(dir, journal.FileName))
 	}
 	return j, err
-}
-
-func logCommand(a *app) *cobra.Command {
-	var target string
-	c := &cobra.Command{Use: "log [ROLLOUT-ID]", Short: "every event of a rollout, oldest first", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			j, err := a.read()
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			id, err := pick(j, args)
-			if err != nil {
-				return err
-			}
-			events, err := j.Events(id, 0)
-			if err != nil {
-				return err
-			}
-			return report.Log(a.stdout, events, target, a.json(), a.look(a.stdout))
-		}}
-	c.Flags().StringVar(&target, "target", "", "this target only")
-	return c
 }
 
 // ask leaves a request and waits a little for a running controller to answer.
@@ -148,16 +124,34 @@ func requestCommand(a *app, use, short string, event func(args []string) rollout
 		if err != nil {
 			return err
 		}
-		if taken {
-			fmt.Fprintf(a.stdout, "%s: %s\n", rolloutID, kindWords(e.Kind))
-			return nil
-		}
-		fmt.Fprintf(a.stdout, "%s: noted; no controller runs at this moment, it counts from: %s resume %s\n", rolloutID, a.self(), rolloutID)
-		return nil
+		return a.asked(rolloutID, e, taken)
 	}}
 	c.Flags().StringVar(&id, "id", "", "the rollout (default: the newest)")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the journal")
 	return c
+}
+
+// requestDocument is what an operator asked a rollout's controller for.
+type requestDocument struct {
+	FormatVersion int `json:"format_version"`
+	// ID is the rollout's in the journal.
+	ID     string `json:"id"`
+	Kind   string `json:"kind" jsonschema:"enum=paused,enum=aborted,enum=approved,enum=resumed,enum=rollback_asked"`
+	Target string `json:"target,omitempty"`
+	Wave   string `json:"wave,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Taken is false when no controller runs: the next one takes it.
+	Taken bool `json:"taken"`
+}
+
+// asked tells what became of a request.
+func (a *app) asked(id string, e rollout.Event, taken bool) error {
+	if taken {
+		a.say("%s: %s", id, kindWords(e.Kind))
+	} else {
+		a.say("%s: noted; no controller runs at this moment, it counts from: %s resume %s", id, a.self(), id)
+	}
+	return a.print(requestDocument{1, id, string(e.Kind), e.Target, e.Wave, e.Detail, taken})
 }
 
 func pauseCommand(a *app) *cobra.Command {
@@ -255,10 +249,10 @@ func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State)
 			return err
 		}
 		if taken {
-			fmt.Fprintf(a.stdout, "%s: %s\n", id, kindWords(e.Kind))
-			return nil
+			return a.asked(id, *e, true)
 		}
 	}
+	defer a.outlive()()
 	dir, err := a.state()
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func TestAbortWithoutAController(t *testing.T) {
 	f.want(exitError, []string{"apply", "--rollout", "monthly", "--yes"}, "blocked")
 	f.want(exitOK, []string{"abort", "--reason", "wrong week"}, "noted; no controller runs at this moment, it counts from: ncfleet -i ")
 	f.want(exitClosed, []string{"status"}, "noted abort by ", ": wrong week; waits for a controller")
-	f.want(exitClosed, []string{"status", "--output", "json"}, `"controller":"none"`, `"requests":[{"kind":"aborted"`)
+	f.want(exitClosed, []string{"status", "--output", "ndjson"}, `"controller":"none"`, `"requests":[{"kind":"aborted"`)
 	f.want(exitAborted, []string{"resume"}, "aborted by ", "1 upgraded, 0 rolled back, 0 failed, 1 untouched")
 	f.want(exitOK, []string{"status"}, "monthly aborted")
 	f.onceOnly()
@@ -66,7 +66,7 @@ func TestInterruptedApplyFinishesWhatItBegan(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	p.sees("finishing what has begun; nothing new starts")
+	p.sees("interrupted; finishing 1 target: cloud-01; nothing new starts")
 	p.ends(exitHalted, "the rollout is paused; go on with: ncfleet -i "+f.file+" --state "+state+" resume ", "cloud-01 upgraded")
 	time.Sleep(10 * time.Millisecond)
 	f.want(exitOK, []string{"resume", "--state", state}, "1 upgraded, 0 rolled back, 0 failed, 0 untouched")

@@ -23,19 +23,52 @@ import (
 
 func validateCommand(a *app) *cobra.Command {
 	return &cobra.Command{Use: "validate", Short: "check the inventory; contacts no host", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			fleet, err := a.load()
-			if err != nil {
-				return err
-			}
-			instances := 0
-			for _, h := range fleet.Hosts {
-				instances += len(h.Instances)
-			}
-			fmt.Fprintf(a.stdout, "%s, %s, %s: valid\n", report.Plural(len(fleet.Hosts), "host"),
-				report.Plural(instances, "instance"), report.Plural(len(fleet.Rollouts), "rollout"))
-			return nil
-		}}
+		RunE: func(*cobra.Command, []string) error { return a.validate() }}
+}
+
+// validationDocument says whether the inventory is valid.
+type validationDocument struct {
+	FormatVersion int  `json:"format_version"`
+	Valid         bool `json:"valid"`
+	// Hosts, Instances and Rollouts are counted in a valid inventory only.
+	Hosts       int                  `json:"hosts"`
+	Instances   int                  `json:"instances"`
+	Rollouts    int                  `json:"rollouts"`
+	Diagnostics []diagnosticDocument `json:"diagnostics"`
+}
+
+// diagnosticDocument is one problem in the inventory's files.
+type diagnosticDocument struct {
+	Severity string `json:"severity" jsonschema:"enum=error,enum=warning"`
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail,omitempty"`
+	File     string `json:"file,omitempty"`
+	// Line is missing when the problem concerns the file as a whole.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+}
+
+func (a *app) validate() error {
+	fleet, diags, err := a.readInventory()
+	if err != nil {
+		return err
+	}
+	v := validationDocument{FormatVersion: 1, Valid: !diags.HasErrors(), Diagnostics: []diagnosticDocument{}}
+	for _, d := range diags {
+		v.Diagnostics = append(v.Diagnostics, diagnosticDocument{string(d.Severity), d.Summary, d.Detail, d.File, d.Line, d.Col})
+	}
+	if !v.Valid {
+		if err := a.print(v); err != nil {
+			return err
+		}
+		return &exitCode{exitError, ""}
+	}
+	v.Hosts, v.Rollouts = len(fleet.Hosts), len(fleet.Rollouts)
+	for _, h := range fleet.Hosts {
+		v.Instances += len(h.Instances)
+	}
+	a.say("%s, %s, %s: valid", report.Plural(v.Hosts, "host"), report.Plural(v.Instances, "instance"), report.Plural(v.Rollouts, "rollout"))
+	return a.print(v)
 }
 
 func surveyCommand(a *app) *cobra.Command {
@@ -76,8 +109,7 @@ func (a *app) survey(ctx context.Context, r *inventory.Rollout, hosts []string, 
 		return err
 	}
 	unreachable := 0
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
+	all := report.SurveyDocument{FormatVersion: 1, Hosts: []report.SurveyedHostDocument{}}
 	for _, name := range hosts {
 		f := facts[name]
 		f.SeenAt = f.SeenAt.Truncate(time.Second)
@@ -85,10 +117,13 @@ func (a *app) survey(ctx context.Context, r *inventory.Rollout, hosts []string, 
 			unreachable++
 			fmt.Fprintf(a.stderr, "%s: %s\n", name, f.Unreachable)
 		}
-		if quiet {
-			continue
+		all.Hosts = append(all.Hosts, report.FactsJSON(f))
+	}
+	if !quiet {
+		if a.output == outputText {
+			a.output = outputJSON // facts have no other form
 		}
-		if err := enc.Encode(f); err != nil {
+		if err := printList(a, all, all.Hosts); err != nil {
 			return err
 		}
 	}
@@ -122,7 +157,7 @@ func planCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan [ROLLOUT]",
 		Short: "survey the hosts and decide everything; changes nothing",
-		Long:  "plan surveys the hosts and decides the whole rollout: every target, wave and step. It changes nothing.\nExit code 0: nothing to do, 2: there is something to do, 1: a target is blocked or an error came up.",
+		Long:  "plan surveys the hosts and decides the whole rollout: every target, wave and step. It changes nothing.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""))
@@ -174,6 +209,9 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 func (w *world) input(ctx context.Context) (plan.Input, error) {
 	in := plan.Input{Fleet: w.fleet, Rollout: w.rollout, Scripts: nextcloud.ScriptDigests()}
 	var err error
+	if in.Zones, err = loadZones(w.rollout.ZoneNames()); err != nil {
+		return in, err
+	}
 	if in.Facts, err = w.survey(ctx, w.rollout.Hosts, true); err != nil {
 		return in, err
 	}
@@ -294,7 +332,7 @@ func (a *app) showPlan(p plan.Plan, problems []plan.Problem, target string) erro
 		}
 	}
 	if a.json() {
-		return report.JSON(a.stdout, &p)
+		return a.print(report.PlanJSON(&p, problems))
 	}
 	if len(problems) > 0 {
 		return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sort"
@@ -191,15 +190,13 @@ func (a *app) listSnapshots(ctx context.Context, names []string) error {
 		return err
 	}
 	failed := false
-	enc := json.NewEncoder(a.stdout)
+	list := snapshotsDocument{FormatVersion: 1, Snapshots: []snapshotDocument{}}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, k := range all {
 		failed = failed || k.err != nil
 		switch {
 		case a.json():
-			if err := enc.Encode(k.view()); err != nil {
-				return err
-			}
+			list.Snapshots = append(list.Snapshots, k.document())
 		case k.err != nil:
 			fmt.Fprintf(t, "%s\t%s\tUNKNOWN: %v\n", k.target, k.driver, k.err)
 		default:
@@ -210,8 +207,11 @@ func (a *app) listSnapshots(ctx context.Context, names []string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if len(all) == 0 && !a.json() {
-		fmt.Fprintln(a.stdout, "no snapshots")
+	if len(all) == 0 {
+		a.say("no snapshots")
+	}
+	if err := printList(a, list, list.Snapshots); err != nil {
+		return err
 	}
 	if failed {
 		return &exitCode{exitError, ""}
@@ -238,8 +238,15 @@ func (k kept) remark() string {
 	return strings.Join(list, "; ")
 }
 
-// snapshotView is a snapshot for programs.
-type snapshotView struct {
+// snapshotsDocument is the snapshots of hosts.
+type snapshotsDocument struct {
+	FormatVersion int                `json:"format_version"`
+	Snapshots     []snapshotDocument `json:"snapshots"`
+}
+
+// snapshotDocument is one snapshot of a target, or why its snapshots cannot be
+// listed.
+type snapshotDocument struct {
 	FormatVersion int    `json:"format_version"`
 	Host          string `json:"host"`
 	Target        string `json:"target"`
@@ -247,13 +254,15 @@ type snapshotView struct {
 	Key           string `json:"key,omitempty"`
 	Created       string `json:"created,omitempty"`
 	Bytes         int64  `json:"bytes,omitempty"`
-	Needed        string `json:"needed,omitempty"`
-	Orphan        bool   `json:"orphan,omitempty"`
-	Error         string `json:"error,omitempty"`
+	// Needed says why a rollout may still need it.
+	Needed string `json:"needed,omitempty"`
+	// Orphan is true when nothing refers to it any more.
+	Orphan bool   `json:"orphan,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
-func (k kept) view() snapshotView {
-	v := snapshotView{FormatVersion: 1, Host: k.host, Target: k.target, Driver: k.driver}
+func (k kept) document() snapshotDocument {
+	v := snapshotDocument{FormatVersion: 1, Host: k.host, Target: k.target, Driver: k.driver}
 	if k.err != nil {
 		v.Error = k.err.Error()
 		return v
@@ -299,6 +308,27 @@ func (a *app) withSnapshot(ctx context.Context, host, key string, do func(k kept
 	return fmt.Errorf("host %s has no snapshot %q; %s %s", host, key, noSnapshotHint, host)
 }
 
+// snapshotVerifiedDocument says whether a snapshot can be restored.
+type snapshotVerifiedDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Host          string `json:"host"`
+	Target        string `json:"target"`
+	Driver        string `json:"driver"`
+	Key           string `json:"key"`
+	Verified      bool   `json:"verified"`
+	// Detail is what was checked, or what is wrong.
+	Detail string `json:"detail"`
+}
+
+// snapshotDeletedDocument names a snapshot that was deleted.
+type snapshotDeletedDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Host          string `json:"host"`
+	Target        string `json:"target"`
+	Driver        string `json:"driver"`
+	Key           string `json:"key"`
+}
+
 func (a *app) verifySnapshot(ctx context.Context, host, key string) error {
 	return a.withSnapshot(ctx, host, key, func(k kept, d driver.Snapshotter, conn *remote.Host) error {
 		ctx, stop := context.WithTimeout(ctx, proveSnapshot)
@@ -307,10 +337,13 @@ func (a *app) verifySnapshot(ctx context.Context, host, key string) error {
 		if err != nil {
 			return fmt.Errorf("cannot verify snapshot %s: %w", key, err)
 		}
+		if err := a.print(snapshotVerifiedDocument{1, host, k.target, k.driver, key, v.Verified, v.Detail}); err != nil {
+			return err
+		}
 		if !v.Verified {
 			return fmt.Errorf("snapshot %s cannot be restored: %s", key, v.Detail)
 		}
-		fmt.Fprintf(a.stdout, "%s: verified: %s\n", key, v.Detail)
+		a.say("%s: verified: %s", key, v.Detail)
 		return nil
 	})
 }
@@ -325,7 +358,7 @@ func (a *app) deleteSnapshot(ctx context.Context, host, key string) error {
 		if err := d.Delete(ctx, k.Handle, conn); err != nil {
 			return fmt.Errorf("cannot delete snapshot %s: %w", key, err)
 		}
-		fmt.Fprintf(a.stdout, "%s: deleted\n", key)
-		return nil
+		a.say("%s: deleted", key)
+		return a.print(snapshotDeletedDocument{1, host, k.target, k.driver, key})
 	})
 }

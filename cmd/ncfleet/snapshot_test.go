@@ -26,8 +26,8 @@ func TestSnapshotsAreListedAndDeleted(t *testing.T) {
 	p.cmd.Wait() // killed
 	f.want(exitOK, []string{"resume"}, "1 upgraded")
 
-	out := f.want(exitOK, []string{"snapshot", "list", "--output", "json"})
-	var v snapshotView
+	out := f.want(exitOK, []string{"snapshot", "list", "--output", "ndjson"})
+	var v snapshotDocument
 	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &v); err != nil || v.Host != "cloud-01" || v.Key != key || v.Driver != "archive" || v.Bytes == 0 || v.Needed != "" {
 		t.Errorf("%+v, %v", v, err)
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +13,7 @@ import (
 func statusCommand(a *app) *cobra.Command {
 	var all bool
 	c := &cobra.Command{Use: "status [ROLLOUT-ID]", Short: "how a rollout stands: read from the journal", Args: cobra.MaximumNArgs(1),
-		Long: "status reads from the journal how a rollout stands, the newest one by default.\nExit code 0, or 7 when an instance is closed to its users and nothing will open it by itself.",
+		Long: "status reads from the journal how a rollout stands, the newest one by default.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			j, err := a.read()
 			if err != nil {
@@ -40,24 +38,29 @@ func (a *app) listRollouts(j *journal.Journal) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(a.stdout)
+	all := rolloutsDocument{FormatVersion: 1, Rollouts: []rolloutDocument{}}
 	for _, e := range list {
-		if a.json() {
-			line := struct {
-				FormatVersion int       `json:"format_version"`
-				ID            string    `json:"id"`
-				Rollout       string    `json:"rollout"`
-				Created       time.Time `json:"created"`
-				PlanDigest    string    `json:"plan_digest"`
-			}{1, e.ID, e.Name, e.Created.Truncate(time.Second), e.Digest}
-			if err := enc.Encode(line); err != nil {
-				return err
-			}
-			continue
+		all.Rollouts = append(all.Rollouts, rolloutDocument{1, e.ID, e.Name, e.Created.UTC().Truncate(time.Second), e.Digest})
+		if !a.json() {
+			a.say("%s  %s  %s", e.ID, e.Created.Format(time.RFC3339), e.Name)
 		}
-		fmt.Fprintf(a.stdout, "%s  %s  %s\n", e.ID, e.Created.Format(time.RFC3339), e.Name)
 	}
-	return nil
+	return printList(a, all, all.Rollouts)
+}
+
+// rolloutsDocument is the rollouts of a journal, the newest first.
+type rolloutsDocument struct {
+	FormatVersion int               `json:"format_version"`
+	Rollouts      []rolloutDocument `json:"rollouts"`
+}
+
+// rolloutDocument is one rollout of a journal.
+type rolloutDocument struct {
+	FormatVersion int       `json:"format_version"`
+	ID            string    `json:"id"`
+	Rollout       string    `json:"rollout"`
+	Created       time.Time `json:"created"`
+	PlanDigest    string    `json:"plan_digest"`
 }
 
 // status shows one rollout and says in the exit code whether an instance is
@@ -75,7 +78,7 @@ func (a *app) status(j *journal.Journal, id string) error {
 	if err != nil {
 		return err
 	}
-	live := &report.Live{Running: !free}
+	live := &report.Live{Running: !free, Now: now()}
 	for _, r := range requests {
 		live.Requests = append(live.Requests, r.Event)
 	}
@@ -126,7 +129,7 @@ func closedExit(closed []string, otherwise error) error {
 // reportOutcome shows how a rollout stands or ended; live may be nil.
 func (a *app) reportOutcome(id string, s *rollout.State, verdict rollout.Verdict, live *report.Live) error {
 	if a.json() {
-		return report.OutcomeJSON(a.stdout, id, s, verdict, live)
+		return a.print(report.OutcomeJSON(id, s, verdict, live))
 	}
 	o := a.look(a.stdout)
 	o.Live = live

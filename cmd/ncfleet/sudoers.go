@@ -35,7 +35,7 @@ func sudoersCommand(a *app) *cobra.Command {
 				doc.Add(h.Name, rule.User, rule.Password, rule.Text())
 			}
 			if a.json() {
-				return report.SudoersJSON(a.stdout, &doc)
+				return a.print(report.SudoersJSON(&doc))
 			}
 			return report.Sudoers(a.stdout, &doc)
 		},

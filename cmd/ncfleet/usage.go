@@ -8,6 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// groupNote is the annotation of a command that only holds others.
+const groupNote = "group"
+
 // usage prepares a command and those below it: wrong arguments and unknown
 // verbs are errors of usage, told with what to write instead.
 func usage(c *cobra.Command) {
@@ -16,6 +19,7 @@ func usage(c *cobra.Command) {
 	}
 	c.SuggestionsMinimumDistance = 2
 	if c.HasSubCommands() && !c.Runnable() {
+		c.Annotations = map[string]string{groupNote: ""}
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -69,12 +73,20 @@ func wrongArguments(c *cobra.Command, args []string) error {
 func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "which ncfleet this is", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			d := versionDocument{FormatVersion: 1, Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 			if a.json() {
-				fmt.Fprintf(a.stdout, "{\"format_version\":1,\"version\":%q,\"go\":%q,\"platform\":\"%s/%s\"}\n",
-					version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-				return nil
+				return a.print(d)
 			}
-			fmt.Fprintf(a.stdout, "ncfleet %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			a.say("ncfleet %s (%s, %s)", d.Version, d.Go, d.Platform)
 			return nil
 		}}
+}
+
+// versionDocument says which ncfleet this is.
+type versionDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Version       string `json:"version"`
+	// Go is the version of Go that it was built with.
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
 }

@@ -27,13 +27,18 @@ func Compute(in Input) (Plan, []Problem) {
 		Scripts: in.Scripts, Policy: policy(r),
 	}
 	hosts := hostsByName(in.Fleet)
+	p.Made = made(&in)
+	openings, err := p.Policy.Calendar(in.Zones)
+	if err != nil {
+		return Plan{}, []Problem{problem("bad_window", "a window or blackout of the rollout cannot be read", err.Error(), "correct the window or the blackout")}
+	}
 	for _, w := range r.Waves {
-		wave := Wave{Name: w.Name, Bake: w.Bake, Approve: w.Approve}
+		wave := Wave{Name: w.Name, Bake: w.Bake, Approve: w.Approve || w.Approvals > 0, ApproveExpires: w.ApproveExpires}
+		if w.Approvals > 1 {
+			wave.Approvals = w.Approvals
+		}
 		for _, name := range w.Hosts {
-			if f, ok := in.Facts[name]; ok && f.SeenAt.After(p.Made) {
-				p.Made = f.SeenAt.UTC().Round(0)
-			}
-			p.addHost(&in, hosts, &wave, hosts[name])
+			p.addHost(&in, hosts, &wave, hosts[name], openings)
 		}
 		if len(wave.Targets) > 0 {
 			wave.Gate = gateSteps(r, &wave)
@@ -52,6 +57,19 @@ func Compute(in Input) (Plan, []Problem) {
 	sort.Slice(p.HeldBack, func(i, j int) bool { return p.HeldBack[i].Target < p.HeldBack[j].Target })
 	sort.Slice(p.Blocked, func(i, j int) bool { return p.Blocked[i].Target < p.Blocked[j].Target })
 	return p, nil
+}
+
+// made is when the newest facts were seen.
+func made(in *Input) time.Time {
+	var at time.Time
+	for _, w := range in.Rollout.Waves {
+		for _, name := range w.Hosts {
+			if f, ok := in.Facts[name]; ok && f.SeenAt.After(at) {
+				at = f.SeenAt.UTC().Round(0)
+			}
+		}
+	}
+	return at
 }
 
 // refuse looks for what makes any plan impossible.
@@ -81,10 +99,13 @@ func refuse(in *Input) []Problem {
 
 // addHost decides every target of a host. When the host's own target is
 // blocked its instances are too: packages come before core.
-func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, h *inventory.Host) {
+func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, h *inventory.Host, openings *Calendar) {
 	hostBlocked := false
 	for _, ref := range targetsOf(h, in.Rollout, wave.Name) {
 		l := decide(in, hosts, ref)
+		if len(l.blocked) == 0 && l.work() {
+			l.checkWindows(p, openings)
+		}
 		if len(l.blocked) == 0 && hostBlocked && l.work() {
 			l.block(problem("host_blocked", "the packages of its host cannot be updated", "target "+ref.Host+" is blocked and comes first", "see "+ref.Host))
 		}
@@ -176,8 +197,19 @@ func policy(r *inventory.Rollout) Policy {
 	if r.Spread != nil {
 		p.SpreadLabel, p.SpreadMax = r.Spread.Label, max(1, r.Spread.Max)
 	}
-	if w := r.Window; w != nil {
-		p.Window = &Window{Days: w.Days, From: w.From, To: w.To, Zone: w.Zone}
+	for i, w := range r.Windows {
+		window := Window{Days: w.Days, From: w.From, To: w.To, Zone: w.Zone}
+		if i == 0 {
+			p.Window = &window
+		} else {
+			p.MoreWindows = append(p.MoreWindows, window)
+		}
+	}
+	for _, b := range r.Blackouts {
+		p.Blackouts = append(p.Blackouts, Blackout{From: b.From, To: b.To, Zone: b.Zone, Reason: b.Reason})
+	}
+	if len(r.Windows)+len(r.Blackouts) > 0 && r.WindowCutoff != "none" {
+		p.CutOff, p.Reserve = true, r.WindowReserve
 	}
 	return p
 }

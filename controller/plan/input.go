@@ -32,6 +32,8 @@ type Input struct {
 	// Unfit gives by host a reason, found by other means than facts, why
 	// releases cannot reach it.
 	Unfit map[string]string
+	// Zones are the time zones of the rollout's windows and blackouts.
+	Zones Zones
 	// thorough makes every check, whether or not anything is to be done.
 	thorough bool
 }

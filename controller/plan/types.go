@@ -56,19 +56,48 @@ type Policy struct {
 	FailureBudget int
 	// Ahead is the most targets that may run online steps at once.
 	Ahead       int
-	SpreadLabel string  `json:",omitempty"`
-	SpreadMax   int     `json:",omitempty"`
-	Window      *Window `json:",omitempty"`
-	OnHold      string  // "wait" or "rollback"
+	SpreadLabel string `json:",omitempty"`
+	SpreadMax   int    `json:",omitempty"`
+	// Window and MoreWindows are when targets may start, Blackouts when none
+	// may; see [Policy.Calendar].
+	Window      *Window    `json:",omitempty"`
+	MoreWindows []Window   `json:",omitempty"`
+	Blackouts   []Blackout `json:",omitempty"`
+	// CutOff keeps a target from starting when it is not expected to end before
+	// a window does, or a blackout begins, with Reserve left for a way back.
+	CutOff      bool          `json:",omitempty"`
+	Reserve     time.Duration `json:",omitempty"`
+	OnHold      string        // "wait" or "rollback"
 	HoldTimeout time.Duration
 }
 
 // Window is when targets may start; see inventory.Window.
 type Window struct {
-	Days []string `json:",omitempty"`
-	From string
-	To   string
+	Days []string `json:",omitempty"` // "sat", "second sat", "last sun"; none is every day
+	From string   // "22:00"
+	To   string   // "04:00", on the next day when not after From
 	Zone string
+}
+
+// Blackout is a range of dates on which no target starts.
+type Blackout struct {
+	From   string // "2026-12-24"
+	To     string // the last day
+	Zone   string
+	Reason string
+}
+
+// Room is how long a target's opening must last from now on: when it begins,
+// for all its work; when it is about to be closed, for its closed time.
+func (p *Policy) Room(t *Target, closing bool) time.Duration {
+	if !p.CutOff {
+		return 0
+	}
+	seconds := t.ClosedSeconds
+	if !closing {
+		seconds += t.OnlineSeconds
+	}
+	return time.Duration(seconds)*time.Second + p.Reserve
 }
 
 // Wave is a set of targets that settle before the next wave starts.
@@ -76,9 +105,21 @@ type Wave struct {
 	Name    string
 	Bake    time.Duration
 	Approve bool // an operator's approve is needed before this wave starts
-	Targets []Target
+	// Approvals is how many different people must approve; see [Wave.Needs].
+	Approvals int `json:",omitempty"`
+	// ApproveExpires is how long an approval counts, 0 for ever.
+	ApproveExpires time.Duration `json:",omitempty"`
+	Targets        []Target
 	// Gate steps run after the bake time: one look from outside per target.
 	Gate []Step
+}
+
+// Needs is how many different people must approve the wave before it starts.
+func (w *Wave) Needs() int {
+	if !w.Approve {
+		return 0
+	}
+	return max(w.Approvals, 1)
 }
 
 // Target is one instance, or one host alone.

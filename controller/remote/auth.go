@@ -2,77 +2,180 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // keychain holds opened private keys, each file once per pool, and the
 // connections to agents.
 type keychain struct {
+	patience time.Duration // with an agent
+
 	mu     sync.Mutex
 	files  map[string]*keyFile
 	agents map[string]*agentConn
+	good   map[string]bool // keys that a host took, by their public half
 }
 
 type keyFile struct {
 	once   sync.Once
-	signer ssh.Signer
+	signer ssh.AlgorithmSigner
 	err    error
 }
 
 // identity is one key to log in with.
 type identity struct {
-	signer ssh.Signer
+	signer ssh.AlgorithmSigner
 	what   string // for messages
+	agent  bool   // an agent signs
+	touch  bool   // it is a security key's
 }
 
-// identities lists what to offer: certificates, key files, then the agent,
-// because a host counts refused keys (MaxAuthTries).
-func (k *keychain) identities(c *Config) ([]identity, error) {
-	var plain, certified []identity
-	for _, file := range c.Keys {
-		signer, err := k.open(file, c.Passphrase)
-		if err != nil {
-			return nil, err
-		}
-		plain = append(plain, identity{signer, "key " + file + " (" + describeKey(signer.PublicKey()) + ")"})
-	}
+// identities lists what to offer. A host counts refused keys (MaxAuthTries), so
+// the first are those that some host took, then certificates, key files and
+// the agent's others; among these, a key that a person has to touch comes last.
+func (k *keychain) identities(ctx context.Context, c *Config) ([]identity, error) {
+	var listed, plain, certified []identity
 	if c.Agent {
-		listed, err := k.fromAgent(c.AgentSocket)
-		if err != nil {
+		var err error
+		if listed, err = k.fromAgent(ctx, c.AgentSocket); err != nil {
 			return nil, err
 		}
-		plain = append(plain, listed...)
 	}
+	for _, file := range c.Keys {
+		id, err := k.identity(file, c, listed)
+		switch {
+		case err == nil:
+			plain = append(plain, id)
+		case !c.optionalKeys:
+			return nil, err
+		}
+	}
+	all := append(slices.Clone(plain), listed...)
 	for _, file := range c.Certificates {
-		id, err := certify(file, plain)
+		id, err := certify(file, all)
 		if err != nil {
 			return nil, err
 		}
 		certified = append(certified, id)
 	}
 	for _, file := range c.Keys {
-		beside := file + "-cert.pub"
-		if _, err := os.Stat(beside); err != nil {
+		beside := strings.TrimSuffix(file, ".pub") + "-cert.pub"
+		if _, err := os.Stat(beside); err != nil || slices.Contains(c.Certificates, beside) {
 			continue
 		}
-		id, err := certify(beside, plain)
-		if err != nil {
+		id, err := certify(beside, all)
+		switch {
+		case err == nil:
+			certified = append(certified, id)
+		case !c.optionalKeys:
 			return nil, err
 		}
-		certified = append(certified, id)
 	}
-	return append(certified, plain...), nil
+	out := append(certified, plain...)
+	if !c.IdentitiesOnly {
+		out = append(out, listed...)
+	}
+	return k.ordered(out), nil
 }
 
-func (k *keychain) open(file string, passphrase func(string) (string, error)) (ssh.Signer, error) {
+// ordered drops keys that are there twice and puts the likely ones first.
+func (k *keychain) ordered(ids []identity) []identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	seen := map[string]bool{}
+	rank := map[string]int{}
+	out := ids[:0]
+	for _, id := range ids {
+		blob := string(id.signer.PublicKey().Marshal())
+		if seen[blob] {
+			continue
+		}
+		seen[blob] = true
+		if !k.good[blob] {
+			rank[blob] = 2
+		}
+		if id.touch {
+			rank[blob]++
+		}
+		out = append(out, id)
+	}
+	slices.SortStableFunc(out, func(a, b identity) int {
+		return cmp.Compare(rank[string(a.signer.PublicKey().Marshal())], rank[string(b.signer.PublicKey().Marshal())])
+	})
+	return out
+}
+
+// praise notes that a host took the key.
+func (k *keychain) praise(s ssh.Signer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.good == nil {
+		k.good = map[string]bool{}
+	}
+	k.good[string(s.PublicKey().Marshal())] = true
+}
+
+// identity is the key of a file. Where the file holds no private key that can
+// be used, the agent may have it.
+func (k *keychain) identity(file string, c *Config, listed []identity) (identity, error) {
+	signer, err := k.open(file, c.Passphrase)
+	if err == nil {
+		return identity{signer: signer, what: "key " + file + " (" + describeKey(signer.PublicKey()) + ")"}, nil
+	}
+	public := publicHalf(file, err)
+	if public == nil {
+		return identity{}, err
+	}
+	for _, id := range listed {
+		if bytes.Equal(id.signer.PublicKey().Marshal(), public.Marshal()) {
+			id.what = "key " + file + " by the agent (" + describeKey(public) + ")"
+			return id, nil
+		}
+	}
+	switch touch := isTouchKey(public); {
+	case c.Agent && touch:
+		return identity{}, &KeyFileError{file, "it is a security key's, and the SSH agent does not have it: add it (ssh-add)", nil}
+	case c.Agent && c.Passphrase == nil:
+		return identity{}, &KeyFileError{file, "the SSH agent does not have the key, and no private key can be read there: add it to the agent (ssh-add)", nil}
+	case touch:
+		return identity{}, &KeyFileError{file, "it is a security key's: add it to the SSH agent (ssh-add) and use that", nil}
+	}
+	return identity{}, err
+}
+
+// publicHalf finds the public key of a file whose private key cannot be used.
+func publicHalf(file string, err error) ssh.PublicKey {
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) && locked.PublicKey != nil {
+		return locked.PublicKey
+	}
+	for _, name := range []string{file, file + ".pub"} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if key, _, _, _, err := ssh.ParseAuthorizedKey(raw); err == nil {
+			return key
+		}
+	}
+	return nil
+}
+
+// isTouchKey reports whether the key lies in a security key, which as a rule
+// wants to be touched for each login.
+func isTouchKey(key ssh.PublicKey) bool { return strings.HasPrefix(key.Type(), "sk-") }
+
+func (k *keychain) open(file string, passphrase func(string) (string, error)) (ssh.AlgorithmSigner, error) {
 	k.mu.Lock()
 	if k.files == nil {
 		k.files = map[string]*keyFile{}
@@ -87,7 +190,7 @@ func (k *keychain) open(file string, passphrase func(string) (string, error)) (s
 	return f.signer, f.err
 }
 
-func readKey(file string, passphrase func(string) (string, error)) (ssh.Signer, error) {
+func readKey(file string, passphrase func(string) (string, error)) (ssh.AlgorithmSigner, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, &KeyFileError{file, "it cannot be read", err}
@@ -98,10 +201,10 @@ func readKey(file string, passphrase func(string) (string, error)) (ssh.Signer, 
 		if err != nil {
 			return nil, &KeyFileError{file, "it is not a private key", err}
 		}
-		return signer, nil
+		return algorithmSigner(file, signer)
 	}
 	if passphrase == nil {
-		return nil, &KeyFileError{file, "it is encrypted: give its passphrase, or add it to the SSH agent (ssh-add) and use that", nil}
+		return nil, &KeyFileError{file, "it is encrypted: give its passphrase, or add it to the SSH agent (ssh-add) and use that", locked}
 	}
 	phrase, err := passphrase(file)
 	if err != nil {
@@ -111,7 +214,14 @@ func readKey(file string, passphrase func(string) (string, error)) (ssh.Signer, 
 	if err != nil {
 		return nil, &KeyFileError{file, "the passphrase does not open it", err}
 	}
-	return signer, nil
+	return algorithmSigner(file, signer)
+}
+
+func algorithmSigner(file string, s ssh.Signer) (ssh.AlgorithmSigner, error) {
+	if a, ok := s.(ssh.AlgorithmSigner); ok {
+		return a, nil
+	}
+	return nil, &KeyFileError{file, "its kind of key is not supported", nil}
 }
 
 // certify joins the certificate in file with the key it belongs to.
@@ -140,79 +250,8 @@ func certify(file string, keys []identity) (identity, error) {
 		if err != nil {
 			return identity{}, &KeyFileError{file, "it does not fit its key", err}
 		}
-		return identity{signer, what}, nil
+		a, err := algorithmSigner(file, signer)
+		return identity{signer: a, what: what, agent: id.agent, touch: id.touch}, err
 	}
 	return identity{}, &KeyFileError{file, "no configured key belongs to it", nil}
-}
-
-// agentConn is the one connection to an agent; the client on it is safe for
-// concurrent use.
-type agentConn struct {
-	conn   net.Conn
-	client agent.ExtendedAgent
-}
-
-func (k *keychain) fromAgent(socket string) ([]identity, error) {
-	if socket == "" {
-		socket = os.Getenv("SSH_AUTH_SOCK")
-	}
-	if socket == "" {
-		return nil, errors.New("cannot use the SSH agent: SSH_AUTH_SOCK is not set; start one with `eval $(ssh-agent)` and ssh-add, or set keys")
-	}
-	// A restarted agent breaks the first attempt only.
-	for attempt := 0; ; attempt++ {
-		a, err := k.agent(socket)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use the SSH agent: %w; start one with `eval $(ssh-agent)` and ssh-add, or set keys", err)
-		}
-		signers, err := a.client.Signers()
-		if err != nil {
-			k.dropAgent(socket, a)
-			if attempt == 0 {
-				continue
-			}
-			return nil, fmt.Errorf("cannot list the keys of the SSH agent at %s: %w", socket, err)
-		}
-		ids := make([]identity, 0, len(signers))
-		for _, s := range signers {
-			ids = append(ids, identity{s, "agent key " + describeKey(s.PublicKey())})
-		}
-		return ids, nil
-	}
-}
-
-func (k *keychain) agent(socket string) (*agentConn, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if a := k.agents[socket]; a != nil {
-		return a, nil
-	}
-	conn, err := net.DialTimeout("unix", socket, 5*time.Second)
-	if err != nil {
-		return nil, err
-	}
-	if k.agents == nil {
-		k.agents = map[string]*agentConn{}
-	}
-	a := &agentConn{conn, agent.NewClient(conn)}
-	k.agents[socket] = a
-	return a, nil
-}
-
-func (k *keychain) dropAgent(socket string, a *agentConn) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.agents[socket] == a {
-		delete(k.agents, socket)
-	}
-	a.conn.Close()
-}
-
-func (k *keychain) close() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, a := range k.agents {
-		a.conn.Close()
-	}
-	k.agents = nil
 }

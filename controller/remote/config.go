@@ -32,17 +32,31 @@ type Config struct {
 	Port    int    // 0 means 22
 	User    string // the login user
 
-	Keys         []string // private key files
+	// Keys are private key files. A public one, or one that is encrypted or a
+	// security key's handle, stands for the agent's key of that kind.
+	Keys         []string
 	Certificates []string // OpenSSH user certificates; KEY-cert.pub beside a key is found without
 	// Passphrase opens encrypted keys; nil means that they are refused.
-	Passphrase  func(keyFile string) (string, error)
-	Agent       bool   // offer the keys of the SSH agent
-	AgentSocket string // "" means $SSH_AUTH_SOCK
+	Passphrase     func(keyFile string) (string, error)
+	Agent          bool   // offer the keys of the SSH agent
+	AgentSocket    string // "" means $SSH_AUTH_SOCK
+	IdentitiesOnly bool   // offer no key that Keys and Certificates do not name
 
-	KnownHosts []string
-	HostKeys   string // "" means strict
+	KnownHosts   []string
+	HostKeys     string // "" means strict
+	HostKeyAlias string // the name that KnownHosts has for the host; "" means its address
 
-	Jump []Config // outermost first
+	// Jump is the way to the host, outermost bastion first. Of the hosts behind
+	// a bastion all share its connections.
+	Jump   []Config
+	Bounds JumpLimits // of this host when others are reached through it
+	// Sites bound the attempts to connect to hosts that have something in common.
+	Sites []Site
+
+	// SSHConfig makes the first use ask "ssh -G" about Address: a file, or
+	// SSHConfigUsual. It fills in what is left empty here; a Jump that is empty
+	// but not nil says that there is none.
+	SSHConfig string
 
 	ConnectTimeout    time.Duration // of TCP; 0 means 10 s
 	HandshakeTimeout  time.Duration // of SSH with authentication; 0 means 20 s
@@ -53,23 +67,57 @@ type Config struct {
 	Sudo         string // "" means auto
 	SudoPassword func() (string, error)
 	StateDir     string // on the host; "" means /var/lib/ncfleet
+
+	optionalKeys bool // Keys are ssh's own guesses: one that cannot be used is passed over
+	bastion      bool // others are reached through it
+}
+
+// SSHConfigUsual stands for the files that ssh itself reads.
+const SSHConfigUsual = "usual"
+
+// JumpLimits bounds what goes through one bastion. Zero fields mean the defaults.
+type JumpLimits struct {
+	// Handshakes is how many hosts behind it are being connected to at once; 32.
+	// They cost the bastion a name lookup and a connection each, and nothing of
+	// its MaxStartups: that counts connections to the bastion itself.
+	Handshakes int
+	// Channels is how many hosts are reached through one connection; 200. Each
+	// costs the bastion's sshd a file descriptor, of which it has 1024. Its
+	// MaxSessions does not count them.
+	Channels int
+	// Connections is how many are opened to the bastion as those before are
+	// full; 4. What does not fit waits.
+	Connections int
+}
+
+func (l JumpLimits) withDefaults() JumpLimits {
+	return JumpLimits{positive(l.Handshakes, 32), positive(l.Channels, 200), positive(l.Connections, 4)}
+}
+
+// Site is a bound that hosts share, such as those of one data centre.
+type Site struct {
+	Name     string
+	Parallel int // attempts to connect at once
 }
 
 // Limits bounds what a pool does at once. Zero fields mean the defaults.
 type Limits struct {
-	Dials   int // concurrent connection attempts over all; 64
-	PerJump int // concurrent connection attempts through one jump host; 8, below sshd's MaxStartups
+	Dials int // concurrent connection attempts over all; 64
 	// Retries is how often a connection that the host closed before
 	// authentication, as a busy sshd does at random, is tried again; 3, and a
-	// negative number means never.
+	// negative number means never. A bastion, on which many hosts depend, is
+	// tried twice as often, and also when it refuses.
 	Retries int
 	Output  int // bytes kept of each output of a command; 8 MiB
+	// Agent is how long an agent may take for one answer, while somebody
+	// touches a security key say; 60 s, below sshd's LoginGraceTime.
+	Agent time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
 	l.Dials = positive(l.Dials, 64)
-	l.PerJump = positive(l.PerJump, 8)
 	l.Output = positive(l.Output, 8<<20)
+	l.Agent = duration(l.Agent, time.Minute)
 	switch {
 	case l.Retries == 0:
 		l.Retries = 3
@@ -88,6 +136,14 @@ func positive(n, otherwise int) int {
 
 func (c *Config) endpoint() string {
 	return net.JoinHostPort(c.Address, strconv.Itoa(positive(c.Port, 22)))
+}
+
+// keyEndpoint is where known_hosts has the host's key.
+func (c *Config) keyEndpoint() string {
+	if c.HostKeyAlias != "" {
+		return net.JoinHostPort(c.HostKeyAlias, "22")
+	}
+	return c.endpoint()
 }
 
 // label names the host in messages.

@@ -50,6 +50,9 @@ func (h *Host) Start(ctx context.Context, id, token string, c driver.Command) (d
 	if err := checkToken(token); err != nil {
 		return driver.RunState{}, fmt.Errorf("cannot start run %s: %w", id, err)
 	}
+	if err := h.settle(ctx); err != nil {
+		return driver.RunState{}, err
+	}
 	inner := h.config.detachable(c)
 	w, err := inner.config.compose(inner.command)
 	if err != nil {

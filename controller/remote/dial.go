@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,124 +28,81 @@ func (p *Pool) connect(ctx context.Context, c *Config) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to host %s: %w", c.label(), err)
 	}
-	ids, err := p.chain.identities(c)
+	ids, err := p.chain.identities(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to host %s: %w", c.label(), err)
 	}
-	var through *jump
+	l := &login{pool: p, c: c, set: set, ids: ids, alone: len(ids) > 0 && ids[0].touch}
 	if len(c.Jump) > 0 {
-		through = p.jump(c.Jump)
+		l.through = p.jump(c.Jump)
 	}
-	for try := 0; ; try++ {
-		conn, err := p.connectOnce(ctx, c, set, ids, through)
+	for try := 0; ; {
+		conn, err := p.connectOnce(ctx, l)
+		if errors.Is(err, errTouchTaken) {
+			l.alone = true
+			continue
+		}
 		var u *Unreachable
-		if err == nil || !errors.As(err, &u) || u.Reason != ReasonClosed || u.Host != c.label() || try >= p.limits.Retries {
+		if err == nil || !errors.As(err, &u) || u.Host != c.label() {
 			return conn, err
 		}
-		if pause(ctx, jitter(200*time.Millisecond<<try)) != nil {
+		wait, ok := p.again(c, u.Reason, try)
+		if !ok || pause(ctx, wait) != nil {
 			return nil, err
 		}
+		try++
 	}
 }
 
-func (p *Pool) connectOnce(ctx context.Context, c *Config, set *keySet, ids []identity, through *jump) (*connection, error) {
-	cancelled := func(err error) error { return &Unreachable{c.label(), ReasonCancelled, err} }
-	dial := (&net.Dialer{Timeout: c.connectTimeout()}).DialContext
-	if through != nil {
-		// The jump host's own connection is made before any slot is taken, so
-		// that chains cannot wait for each other.
-		bastion, err := through.host.connection(ctx)
+// connectOnce makes one attempt. The bastion's own connection is made before
+// any slot is taken, so that chains cannot wait for each other.
+func (p *Pool) connectOnce(ctx context.Context, l *login) (*connection, error) {
+	c := l.c
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{Timeout: c.connectTimeout()}).DialContext(ctx, "tcp", c.endpoint())
+	}
+	wanted := append([]*semaphore.Weighted(nil), p.sites(c)...)
+	if l.alone {
+		wanted = append([]*semaphore.Weighted{p.touch}, wanted...)
+	}
+	left := func() {}
+	if j := l.through; j != nil {
+		w, err := j.enter(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("cannot reach host %s: %w", c.label(), err)
+			return nil, &Unreachable{c.label(), ReasonCancelled, err}
 		}
-		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, stop := context.WithTimeout(ctx, c.connectTimeout())
-			defer stop()
-			return bastion.client.DialContext(ctx, network, address)
+		left = func() { j.leave(w) }
+		bastion, err := w.host.connection(ctx)
+		if err != nil {
+			left()
+			return nil, fmt.Errorf("cannot reach host %s through its bastion: %w", c.label(), err)
 		}
+		dial = func(ctx context.Context) (net.Conn, error) { return j.dial(ctx, bastion, c) }
+		wanted = append(wanted, j.dials)
 	}
-	slots := []*semaphore.Weighted{p.dials}
-	if through != nil {
-		slots = []*semaphore.Weighted{through.dials, p.dials}
-	}
-	for _, s := range slots {
-		if err := s.Acquire(ctx, 1); err != nil {
-			return nil, cancelled(err)
-		}
-		defer s.Release(1)
-	}
-	tcp, err := dial(ctx, "tcp", c.endpoint())
+	release, err := slots(ctx, append(wanted, p.dials)...)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, cancelled(ctx.Err())
-		}
-		return nil, dialError(c.label(), err)
+		left()
+		return nil, &Unreachable{c.label(), ReasonCancelled, err}
 	}
-	client, err := handshake(ctx, c, tcp, &hostKeyCheck{ring: &p.ring, set: set, c: c}, ids)
+	client, err := l.rounds(ctx, dial)
+	release()
 	if err != nil {
+		left()
 		return nil, err
 	}
 	conn := newConnection(client, c.maxSessions())
 	if !p.add(conn) {
 		conn.close(errPoolClosed)
+		left()
 		return nil, &Unreachable{c.label(), ReasonClosedPool, errPoolClosed}
 	}
 	go func() {
 		conn.watch(c.keepalive(), positive(c.KeepaliveMisses, 2))
 		p.remove(conn)
+		left()
 	}()
 	return conn, nil
-}
-
-// handshake establishes SSH within the deadline; closing the connection is
-// the only way to interrupt it that works through jump hosts as well.
-func handshake(ctx context.Context, c *Config, tcp net.Conn, check *hostKeyCheck, ids []identity) (*ssh.Client, error) {
-	signers := make([]ssh.Signer, len(ids))
-	tried := make([]string, len(ids))
-	for i, id := range ids {
-		signers[i], tried[i] = id.signer, id.what
-	}
-	config := &ssh.ClientConfig{
-		User:              c.User,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
-		HostKeyCallback:   check.callback,
-		HostKeyAlgorithms: check.set.algorithms(c.endpoint()),
-		ClientVersion:     "SSH-2.0-ncfleet",
-	}
-	var late atomic.Bool
-	timer := time.AfterFunc(c.handshakeTimeout(), func() { late.Store(true); tcp.Close() })
-	stop := context.AfterFunc(ctx, func() { tcp.Close() })
-	conn, channels, requests, err := ssh.NewClientConn(tcp, c.endpoint(), config)
-	inTime, notStopped := timer.Stop(), stop()
-	if err == nil && inTime && notStopped {
-		return ssh.NewClient(conn, channels, requests), nil
-	}
-	tcp.Close()
-	switch {
-	case check.err != nil:
-		return nil, check.err
-	case check.fail != nil:
-		return nil, check.fail
-	case ctx.Err() != nil:
-		return nil, &Unreachable{c.label(), ReasonCancelled, ctx.Err()}
-	case late.Load():
-		return nil, &Unreachable{c.label(), ReasonStalled, fmt.Errorf("no SSH handshake within %s", c.handshakeTimeout())}
-	}
-	return nil, handshakeError(c, tried, err)
-}
-
-func handshakeError(c *Config, tried []string, err error) error {
-	var algorithms *ssh.AlgorithmNegotiationError
-	switch {
-	case errors.As(err, &algorithms):
-		return &Unreachable{c.label(), ReasonAlgorithms, err}
-	case strings.Contains(err.Error(), "unable to authenticate"):
-		return &AuthError{c.label(), c.User, tried, err}
-	case broken(err):
-		return &Unreachable{c.label(), ReasonClosed, err}
-	default:
-		return &Unreachable{c.label(), ReasonUnspecified, err}
-	}
 }
 
 // broken reports whether the error is that of a lost connection.
@@ -156,9 +112,9 @@ func broken(err error) bool {
 }
 
 func dialError(label string, err error) error {
-	var channel *ssh.OpenChannelError
-	if errors.As(err, &channel) {
-		return &Unreachable{label, channelReason(channel), fmt.Errorf("the jump host cannot reach it: %w", err)}
+	var known *Unreachable
+	if errors.As(err, &known) {
+		return known
 	}
 	var name *net.DNSError
 	var network net.Error

@@ -53,7 +53,7 @@ const (
 	ReasonNoRoute     = "no route"
 	ReasonClosed      = "closed"      // before SSH was established
 	ReasonStalled     = "stalled"     // TCP answered, SSH did not
-	ReasonForwarding  = "forwarding"  // a jump host forbids it
+	ReasonForwarding  = "forwarding"  // a bastion forbids it
 	ReasonAlgorithms  = "algorithms"  // no common algorithm
 	ReasonBroken      = "broken"      // an established connection broke
 	ReasonNoSession   = "no session"  // the host opens no session
@@ -83,7 +83,6 @@ var unreachableHints = map[string]string{
 	ReasonNoRoute:    "; check your network, VPN and routes to the host",
 	ReasonClosed:     "; the host closed the connection before the SSH handshake: its sshd may be overloaded (MaxStartups), may have banned this address (PerSourcePenalties, fail2ban), or is starting",
 	ReasonStalled:    "; the port answers, SSH does not: the host may hang or be very busy, or the port is not sshd's",
-	ReasonForwarding: "; the jump host forbids it: set AllowTcpForwarding and PermitOpen in its sshd_config",
 	ReasonAlgorithms: "; the host offers no algorithm that is allowed here: update its sshd, or record the host key types it has (ssh-keyscan)",
 	ReasonNoSession:  "; look at MaxSessions in its sshd_config and at its log",
 }

@@ -51,6 +51,9 @@ type streams struct {
 // stream runs a command with its outputs going to writers. Before the command
 // is sent it is safe to try again on a new connection.
 func (h *Host) stream(ctx context.Context, c driver.Command, s *streams) (int, error) {
+	if err := h.settle(ctx); err != nil {
+		return -1, err
+	}
 	w, err := h.config.compose(c)
 	if err != nil {
 		return -1, fmt.Errorf("host %s: %w", h.config.label(), err)

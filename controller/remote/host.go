@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -12,26 +13,50 @@ import (
 
 // Host is one host. It is safe for concurrent use.
 type Host struct {
-	pool   *Pool
-	config Config
+	pool     *Pool
+	settling sync.Mutex
+	config   Config
 
 	mu      sync.Mutex
 	conn    *connection
-	pending *attempt
+	pending *pending
 }
 
-// attempt is a connection attempt that others wait for.
-type attempt struct {
+// pending is a connection attempt that others wait for.
+type pending struct {
 	done chan struct{}
 	err  error
 }
 
 // Name returns the host's name for messages.
-func (h *Host) Name() string { return h.config.label() }
+func (h *Host) Name() string {
+	h.settling.Lock()
+	defer h.settling.Unlock()
+	return h.config.label()
+}
+
+// settle completes the configuration from the ssh_config, once. Whoever uses
+// the configuration calls it first.
+func (h *Host) settle(ctx context.Context) error {
+	h.settling.Lock()
+	defer h.settling.Unlock()
+	if h.config.SSHConfig == "" {
+		return nil
+	}
+	full, err := h.pool.complete(ctx, h.config)
+	if err != nil {
+		return fmt.Errorf("cannot connect to host %s: %w", h.config.label(), err)
+	}
+	h.config = full
+	return nil
+}
 
 // connection returns the live connection, or makes one; concurrent callers
 // share one attempt.
 func (h *Host) connection(ctx context.Context) (*connection, error) {
+	if err := h.settle(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		h.mu.Lock()
 		if h.conn != nil && h.conn.alive() {
@@ -53,7 +78,7 @@ func (h *Host) connection(ctx context.Context) (*connection, error) {
 			}
 			continue
 		}
-		a := &attempt{done: make(chan struct{})}
+		a := &pending{done: make(chan struct{})}
 		h.pending = a
 		h.mu.Unlock()
 

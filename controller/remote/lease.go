@@ -142,6 +142,9 @@ func (h *Host) Do(ctx context.Context, token string, c driver.Command) (driver.R
 	if err := checkToken(token); err != nil {
 		return fail(fmt.Errorf("cannot run %s: %w", title(c.Argv), err))
 	}
+	if err := h.settle(ctx); err != nil {
+		return driver.Result{Exit: -1}, err
+	}
 	inner := h.config.detachable(c)
 	w, err := inner.config.compose(inner.command)
 	if err != nil {

@@ -2,10 +2,11 @@ package remote
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/ncfleet/ncfleet/inventory/sshconfig"
 )
 
 // Pool is what hosts share. It is safe for concurrent use.
@@ -15,21 +16,22 @@ type Pool struct {
 	// called by several goroutines at once and must return soon.
 	Reached func(host string, err error)
 
+	// Waiting is told when an agent keeps a host's login waiting: which host, and
+	// what a person may have to do. It may be nil; the rest is as with Reached.
+	Waiting func(host, what string)
+
 	limits Limits
 	ring   keyring
 	chain  keychain
+	asker  sshconfig.Asker
 	dials  *semaphore.Weighted
+	touch  *semaphore.Weighted // one person touches one security key at a time
 
 	mu     sync.Mutex
 	closed bool
 	open   map[*connection]struct{}
 	jumps  map[string]*jump
-}
-
-// jump is a jump host, shared by all hosts behind it.
-type jump struct {
-	host  *Host
-	dials *semaphore.Weighted
+	bounds map[string]*semaphore.Weighted // by site
 }
 
 // NewPool returns an empty pool.
@@ -37,9 +39,12 @@ func NewPool(l Limits) *Pool {
 	l = l.withDefaults()
 	return &Pool{
 		limits: l,
+		chain:  keychain{patience: l.Agent},
 		dials:  semaphore.NewWeighted(int64(l.Dials)),
+		touch:  semaphore.NewWeighted(1),
 		open:   map[*connection]struct{}{},
 		jumps:  map[string]*jump{},
+		bounds: map[string]*semaphore.Weighted{},
 	}
 }
 
@@ -89,24 +94,4 @@ func (p *Pool) remove(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, c)
-}
-
-// jump returns the shared last host of the chain, which must not be empty.
-func (p *Pool) jump(chain []Config) *jump {
-	last := chain[len(chain)-1]
-	if len(last.Jump) == 0 {
-		last.Jump = chain[:len(chain)-1]
-	}
-	name := ""
-	for i := range chain {
-		name += fmt.Sprintf("%q@%q %v %v\n", chain[i].User, chain[i].endpoint(), chain[i].Keys, chain[i].Certificates)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	j := p.jumps[name]
-	if j == nil {
-		j = &jump{host: p.Host(last), dials: semaphore.NewWeighted(int64(p.limits.PerJump))}
-		p.jumps[name] = j
-	}
-	return j
 }

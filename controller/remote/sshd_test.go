@@ -38,6 +38,7 @@ type sshd struct {
 	dir    string
 	port   int
 	pid    int
+	said   func() string // its log so far
 	config Config
 	host   ssh.PublicKey
 }
@@ -128,9 +129,20 @@ func startSSHDWith(t testing.TB, dir string, extra ...string) *sshd {
 	write(t, at("sshd_config"), fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nPidFile none\nAuthorizedKeysFile %s\n"+
 		"UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n%s\n",
 		port, at("authorized"), strings.Join(extra, "\n")))
-	var log bytes.Buffer
+	log, err := os.Create(at("sshd.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	said := func() string {
+		text, err := os.ReadFile(log.Name())
+		if err != nil {
+			t.Error(err)
+		}
+		return string(text)
+	}
 	cmd := exec.Command(program, "-D", "-e", "-f", at("sshd_config"))
-	cmd.Stderr = &log
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +150,7 @@ func startSSHDWith(t testing.TB, dir string, extra ...string) *sshd {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("sshd said:\n%s", log.String())
+			t.Logf("sshd said:\n%s", said())
 		}
 	})
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
@@ -148,12 +160,12 @@ func startSSHDWith(t testing.TB, dir string, extra ...string) *sshd {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("sshd does not listen: %s", log.String())
+			t.Fatalf("sshd does not listen: %s", said())
 		}
 	}
 	line := "[127.0.0.1]:" + strconv.Itoa(port) + " " + string(ssh.MarshalAuthorizedKey(host.PublicKey()))
 	write(t, at("known_hosts"), line)
-	return &sshd{dir: dir, port: port, pid: cmd.Process.Pid, host: host.PublicKey(), config: Config{
+	return &sshd{dir: dir, port: port, pid: cmd.Process.Pid, said: said, host: host.PublicKey(), config: Config{
 		Name: "web1", Address: "127.0.0.1", Port: port, User: me.Username,
 		Keys: []string{at("id")}, KnownHosts: []string{at("known_hosts")},
 		Sudo: SudoNone, StateDir: at("state"), KeepaliveInterval: -1,
@@ -193,7 +205,7 @@ func (s *sshd) severConnections(t testing.TB) {
 	t.Helper()
 	out, err := exec.Command("sh", "-c", `for p in /proc/[0-9]*; do
 		[ -r "$p/net/tcp" ] || continue
-		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q '^sshd: .*\(notty\|\[priv\]\)' && echo "${p#/proc/}"; done; :`).Output()
+		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q '^sshd: .*\(notty\|\[priv\]\)\|^sshd: [a-z_][a-z0-9_-]* *$' && echo "${p#/proc/}"; done; :`).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

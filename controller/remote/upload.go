@@ -61,6 +61,9 @@ func (h *Host) Upload(ctx context.Context, r UploadRequest) error {
 	if !sha256Hex.MatchString(r.SHA256) {
 		return fail(fmt.Errorf("%q is not a SHA-256 in hexadecimal", r.SHA256))
 	}
+	if err := h.settle(ctx); err != nil {
+		return err
+	}
 	if r.Token != "" {
 		if err := checkToken(r.Token); err != nil {
 			return fail(err)

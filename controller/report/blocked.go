@@ -28,12 +28,48 @@ func blocked(pg *page, p *plan.Plan) {
 		}
 		groups[k].names = append(groups[k].names, b.Target)
 	}
+	if len(groups) > shownGroups {
+		byProblem(pg, p.Blocked)
+		return
+	}
 	for _, g := range groups {
 		g.title(pg, "")
 		for _, l := range g.lines {
 			pg.line("%s", l)
 		}
 	}
+}
+
+// byProblem writes each kind of problem once, with one example, where blocked
+// targets are too different to be shown one by one.
+func byProblem(pg *page, list []plan.Blocked) {
+	type kind struct {
+		first plan.Problem
+		names []string
+	}
+	var kinds []*kind
+	at := map[string]*kind{}
+	for _, b := range list {
+		for _, pr := range b.Problems {
+			k := at[pr.Code]
+			if k == nil {
+				k = &kind{first: pr}
+				at[pr.Code], kinds = k, append(kinds, k)
+			}
+			if n := len(k.names); n == 0 || k.names[n-1] != b.Target {
+				k.names = append(k.names, b.Target)
+			}
+		}
+	}
+	for _, k := range kinds {
+		example := ""
+		if len(k.names) > 1 {
+			example = "; for example " + k.names[0]
+		}
+		group{names: k.names}.title(pg, example)
+		problems(pg, []plan.Problem{k.first})
+	}
+	pg.item(2, 9, dim, "more", "doctor lists all problems, plan with --target NAME those of one target")
 }
 
 func problems(pg *page, list []plan.Problem) {

@@ -16,7 +16,7 @@ func detail(pg *page, p *plan.Plan, name string) error {
 		for k := range p.Waves[i].Targets {
 			if t := &p.Waves[i].Targets[k]; t.Name == name {
 				pg.line("%s", pg.paint(bold, fmt.Sprintf("%s, in wave %s of rollout %s", t.Name, p.Waves[i].Name, p.Rollout)))
-				entry(pg, t)
+				entry(pg, []plan.Target{*t}, true)
 				allPackages(pg, t)
 				pg.line("")
 				pg.line("%s", pg.paint(bold, "Steps"))

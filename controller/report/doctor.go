@@ -138,9 +138,7 @@ type DoctorDocument struct {
 // DoctorProblem is one problem with everybody who has it, the worst first.
 type DoctorProblem struct {
 	Code string `json:"code"`
-	// Harm is "users_out", "no_way_back", "host_unusable", "upgrade_fails" or
-	// "notice".
-	Harm string `json:"harm"`
+	Harm string `json:"harm" jsonschema:"enum=users_out,enum=no_way_back,enum=host_unusable,enum=upgrade_fails,enum=notice"`
 	// Blocks is whether a rollout would leave these targets untouched.
 	Blocks  bool     `json:"blocks"`
 	Targets []string `json:"targets"`
@@ -149,12 +147,12 @@ type DoctorProblem struct {
 	Remedy  string   `json:"remedy"`
 }
 
-// DoctorJSON writes findings for programs: one object.
-func DoctorJSON(w io.Writer, list []Finding, rollout string, looked int) error {
+// DoctorJSON is the findings for programs.
+func DoctorJSON(list []Finding, rollout string, looked int) DoctorDocument {
 	v := DoctorDocument{FormatVersion: formatVersion, Rollout: rollout, Targets: looked, Problems: []DoctorProblem{}}
 	words := []string{"users_out", "no_way_back", "host_unusable", "upgrade_fails", "notice"}
 	for _, f := range list {
 		v.Problems = append(v.Problems, DoctorProblem{f.Code, words[f.harm], f.Blocks, append([]string{}, f.Targets...), f.Summary, f.Detail, f.Remedy})
 	}
-	return object(w, v, " ")
+	return v
 }

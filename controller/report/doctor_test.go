@@ -36,7 +36,7 @@ func TestFindingsAreRanked(t *testing.T) {
 			t.Errorf("the text does not say %q:\n%s", w, text.String())
 		}
 	}
-	if err := DoctorJSON(&js, list, "monthly", 3); err != nil {
+	if err := Encode(&js, DoctorJSON(list, "monthly", 3), ""); err != nil {
 		t.Fatal(err)
 	}
 	var v DoctorDocument

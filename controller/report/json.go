@@ -14,32 +14,38 @@ import (
 // ever added within a version.
 const formatVersion = 1
 
-// JSON writes a plan for programs: one object, indented.
-func JSON(w io.Writer, p *plan.Plan) error {
-	return object(w, viewPlan(p), " ")
-}
-
-func object(w io.Writer, v any, indent string) error {
+// Encode writes a document for programs: over several lines when indent is not
+// empty, else on one. It is the one encoder of what commands print.
+func Encode(w io.Writer, document any, indent string) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", indent)
-	if err := e.Encode(v); err != nil {
-		return fmt.Errorf("cannot write report: %w", err)
+	if err := e.Encode(document); err != nil {
+		return fmt.Errorf("cannot write the result: %w", err)
 	}
 	return nil
 }
 
-type planView struct {
-	FormatVersion int           `json:"format_version"`
-	Rollout       string        `json:"rollout"`
-	Digest        string        `json:"digest"`
-	FactsOf       time.Time     `json:"facts_of"`
-	Changes       bool          `json:"changes"`
-	Targets       targetCount   `json:"targets"`
-	Policy        policyView    `json:"policy"`
-	Waves         []waveView    `json:"waves"`
-	Blocked       []blockedView `json:"blocked"`
-	Idle          []string      `json:"idle"`
+// PlanDocument is a plan: every target, wave and step of a rollout, decided
+// ahead.
+type PlanDocument struct {
+	FormatVersion int    `json:"format_version"`
+	Rollout       string `json:"rollout"`
+	// Digest identifies the plan: the same decision has the same digest.
+	Digest string `json:"digest"`
+	// FactsOf is when the newest of the facts were seen.
+	FactsOf time.Time `json:"facts_of"`
+	// Changes tells whether there is something to do.
+	Changes bool        `json:"changes"`
+	Targets targetCount `json:"targets"`
+	Policy  policyView  `json:"policy"`
+	Waves   []waveView  `json:"waves"`
+	// Blocked are the targets on which nothing will be done, with the reasons.
+	Blocked []blockedView `json:"blocked"`
+	// Idle are the selected targets with nothing to do.
+	Idle []string `json:"idle"`
+	// Problems are those of the rollout itself, which no target has alone.
+	Problems []problemView `json:"problems,omitempty"`
 	// HeldBack is what is pending on idle targets, all of it held.
 	HeldBack []heldBackView `json:"held_back,omitempty"`
 }
@@ -56,14 +62,14 @@ type targetCount struct {
 }
 
 type policyView struct {
-	MaxUnavailable     int    `json:"max_unavailable"`
-	FailureBudget      int    `json:"failure_budget"`
-	Ahead              int    `json:"ahead"`
-	SpreadLabel        string `json:"spread_label,omitempty"`
-	SpreadMax          int    `json:"spread_max,omitempty"`
-	OnHold             string `json:"on_hold"`
-	HoldTimeoutSeconds int    `json:"hold_timeout_seconds"`
-	Window             any    `json:"window,omitempty"`
+	MaxUnavailable     int         `json:"max_unavailable"`
+	FailureBudget      int         `json:"failure_budget"`
+	Ahead              int         `json:"ahead"`
+	SpreadLabel        string      `json:"spread_label,omitempty"`
+	SpreadMax          int         `json:"spread_max,omitempty"`
+	OnHold             string      `json:"on_hold"`
+	HoldTimeoutSeconds int         `json:"hold_timeout_seconds"`
+	Window             *windowView `json:"window,omitempty"`
 }
 
 type windowView struct {
@@ -141,9 +147,10 @@ type stepView struct {
 	Undoes         []string   `json:"undoes,omitempty"`
 }
 
-func viewPlan(p *plan.Plan) planView {
+// PlanJSON is a plan for programs, with the problems of the rollout itself.
+func PlanJSON(p *plan.Plan, problems []plan.Problem) PlanDocument {
 	o := p.Policy
-	v := planView{
+	v := PlanDocument{
 		FormatVersion: formatVersion, Rollout: p.Rollout, Digest: plan.Digest(*p), FactsOf: p.Made.UTC().Truncate(time.Second),
 		Changes: targets(p) > 0, Targets: targetCount{Planned: targets(p), Blocked: len(p.Blocked), Idle: len(p.Idle)},
 		Policy: policyView{
@@ -153,7 +160,7 @@ func viewPlan(p *plan.Plan) planView {
 		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...),
 	}
 	if w := o.Window; w != nil {
-		v.Policy.Window = windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone}
+		v.Policy.Window = &windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone}
 	}
 	for i := range p.Waves {
 		w := &p.Waves[i]
@@ -168,6 +175,9 @@ func viewPlan(p *plan.Plan) planView {
 	}
 	for _, h := range p.HeldBack {
 		v.HeldBack = append(v.HeldBack, heldBackView{Target: h.Target, Packages: viewPackages(h.Packages)})
+	}
+	if len(problems) > 0 {
+		v.Problems = viewProblems(problems)
 	}
 	return v
 }

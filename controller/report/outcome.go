@@ -10,12 +10,11 @@ import (
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
-// shownCommands is how many commands are proposed at most.
-const shownCommands = 12
-
 // Live is what a reader of the journal knows beside the events of a rollout
 // that has not ended.
 type Live struct {
+	// Now is the instant of the look; zero stands for that of the last event.
+	Now time.Time
 	// Running is true while a controller writes the journal.
 	Running bool
 	// Requests were noted and wait for a controller to take them.
@@ -31,6 +30,9 @@ type Live struct {
 // that are still closed is that up to the last event.
 func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Options) error {
 	pg, now := newPage(w, o), latest(s)
+	if o.Live != nil && v == "" && o.Live.Now.After(now) {
+		now = o.Live.Now
+	}
 	c := s.Count()
 	title := fmt.Sprintf("Rollout %s %s: %d upgraded, %d rolled back, %d failed, %d untouched",
 		s.Plan.Rollout, verdict(s, v), c.Upgraded, c.RolledBack, c.Failed, c.Untouched)
@@ -50,7 +52,7 @@ func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Opti
 		pg.item(2, 17, "", "users out", lines)
 	}
 	pg.item(2, 17, "", "journal", id)
-	live(pg, s, v, o)
+	live(pg, s, v, o, now)
 	for i := range s.Plan.Waves {
 		outcomeWave(pg, s, i, now)
 	}
@@ -70,7 +72,7 @@ func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Opti
 }
 
 // live writes who carries the rollout on, what was asked, and what it waits for.
-func live(pg *page, s *rollout.State, v rollout.Verdict, o Options) {
+func live(pg *page, s *rollout.State, v rollout.Verdict, o Options, now time.Time) {
 	l := o.Live
 	if l == nil {
 		return
@@ -88,10 +90,39 @@ func live(pg *page, s *rollout.State, v rollout.Verdict, o Options) {
 		pg.item(2, 17, red, "controller", "NONE RUNS: nothing goes on by itself. Go on with: "+o.command("resume"))
 	} else if l.Running {
 		pg.item(2, 17, "", "controller", "runs")
+		f := &frame{Moment: Moment{State: s, Now: now}}
+		budget := f.budget()
+		pg.item(2, 17, "", "limits", budget[0].text+"; "+budget[1].text)
+		if !s.Started.IsZero() {
+			pg.item(2, 17, "", "time", f.elapsed())
+		}
 	}
-	for _, r := range l.Waits {
+	for _, r := range foldWaits(l.Waits) {
 		pg.item(2, 17, dim, "waits", brief(r, s))
 	}
+}
+
+// foldWaits joins the reasons of targets that wait for the same.
+func foldWaits(list []string) []string {
+	var out []string
+	of := map[string][]string{}
+	for _, r := range list {
+		name, why, ok := strings.Cut(r, " waits: ")
+		if ok && of[why] != nil {
+			of[why] = append(of[why], name)
+			continue
+		}
+		if ok {
+			of[why] = []string{name}
+		}
+		out = append(out, r)
+	}
+	for i, r := range out {
+		if _, why, ok := strings.Cut(r, " waits: "); ok && len(of[why]) > 1 {
+			out[i] = names(of[why]) + " wait: " + why
+		}
+	}
+	return out
 }
 
 // asked says what a request wants: "abort by anna@control".
@@ -277,7 +308,10 @@ func outcomeTarget(pg *page, s *rollout.State, p *plan.Target, now time.Time) {
 		line += " to " + p.From.String()
 	}
 	if t.Step != "" {
-		line += ", at step " + shortID(t.Step)
+		line += ", at step " + shortID(t.Step) + " for " + span(now.Sub(t.Begun[t.Step]).Truncate(time.Second))
+	}
+	if (t.Status == rollout.Running || t.Status == rollout.RollingBack) && !t.ClosedAt.IsZero() && t.OpenedAt.IsZero() {
+		line += ", closed for " + span(closedFor(t, now).Truncate(time.Second)) + " of about " + secondsSpan(p.ClosedSeconds)
 	}
 	pg.item(4, 6, fateStyle(t.Status), "", line)
 	if t.Reason != "" && t.Status != rollout.Upgraded {
@@ -290,74 +324,4 @@ func outcomeTarget(pg *page, s *rollout.State, p *plan.Target, now time.Time) {
 	if (t.StillClosed || t.Status == rollout.Held) && !t.ClosedAt.IsZero() {
 		pg.item(6, 11, red, "users out since", t.ClosedAt.UTC().Format("15:04:05 MST")+", "+span(closedFor(t, now)))
 	}
-}
-
-// next names the commands that lead on.
-func next(pg *page, s *rollout.State, o Options) {
-	lines := targetCommands(s, o)
-	if s.HaltReason != "" || s.Paused {
-		what := "go on"
-		if s.HaltReason != "" {
-			what += ", with the failures so far accepted"
-		}
-		lines = append(lines, [2]string{o.command("resume"), what})
-	}
-	for i, w := range s.Plan.Waves {
-		if w.Approve && !s.Waves[i].Approved && s.Ended == "" && (i == 0 || s.Waves[i-1].Passed) {
-			lines = append(lines, [2]string{o.command("approve --wave " + w.Name), "let the wave start"})
-		}
-		for _, t := range w.Targets {
-			if s.Targets[t.Name].Refused && s.Targets[t.Name].Settled() {
-				lines = append(lines, [2]string{o.command("plan " + s.Plan.Rollout), "plan anew what was refused"})
-				break
-			}
-		}
-	}
-	if len(lines) == 0 {
-		return
-	}
-	pg.line("")
-	pg.line("%s", pg.paint(bold, "Next"))
-	written := map[string]bool{}
-	for i, l := range lines {
-		if i == shownCommands {
-			pg.line("  and %s more", plural(len(lines)-i, "command"))
-			break
-		}
-		if written[l[0]] {
-			continue
-		}
-		written[l[0]] = true
-		if len(l[0]) > 26 {
-			pg.line("  %s", l[0])
-			pg.item(30, 30, "", "", l[1])
-			continue
-		}
-		pg.item(2, 30, "", l[0], l[1])
-	}
-}
-
-// targetCommands are the commands about targets that ask for a decision.
-func targetCommands(s *rollout.State, o Options) [][2]string {
-	var lines [][2]string
-	for i := range s.Plan.Waves {
-		for _, p := range s.Plan.Waves[i].Targets {
-			switch t := s.Targets[p.Name]; t.Status {
-			case rollout.Held:
-				lines = append(lines, [2]string{o.command("approve " + p.Name), "let its users in as it is"},
-					[2]string{o.command("rollback " + p.Name), "take it back"})
-			case rollout.Failed:
-				back, approve := "take it back; what users wrote since it was opened is lost", s.Allows(rollout.Event{Kind: rollout.EventApproved, Target: p.Name}) == nil
-				if t.StillClosed && !approve {
-					back = "try the way back again, once the cause is gone"
-				}
-				lines = append(lines, [2]string{o.command("rollback " + p.Name), back})
-				if approve {
-					lines = append(lines, [2]string{o.command("approve " + p.Name), "keep it as it is"})
-				}
-			case rollout.Waiting, rollout.Running, rollout.RollingBack, rollout.Upgraded, rollout.RolledBack, rollout.Untouched:
-			}
-		}
-	}
-	return lines
 }

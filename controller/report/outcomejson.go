@@ -1,7 +1,6 @@
 package report
 
 import (
-	"io"
 	"math"
 	"time"
 
@@ -9,24 +8,30 @@ import (
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
-type outcomeView struct {
-	FormatVersion int                `json:"format_version"`
-	Verdict       string             `json:"verdict"`
-	Targets       rollout.Counts     `json:"targets"`
-	Rollout       string             `json:"rollout"`
-	ID            string             `json:"id,omitempty"`
-	PlanDigest    string             `json:"plan_digest"`
-	Began         *time.Time         `json:"began,omitempty"`
-	HaltReason    string             `json:"halt_reason,omitempty"`
-	Waves         []outcomeWaveView  `json:"waves"`
-	Blocked       []blockedView      `json:"blocked"`
-	Idle          []string           `json:"idle"`
+// OutcomeDocument is how a rollout stands or ended.
+type OutcomeDocument struct {
+	FormatVersion int `json:"format_version"`
+	// Verdict is "running" while there is none. Of an apply that started no
+	// rollout it is "nothing_to_do", or "blocked" when every target is.
+	Verdict string         `json:"verdict" jsonschema:"enum=succeeded,enum=incomplete,enum=halted,enum=aborted,enum=running,enum=nothing_to_do,enum=blocked"`
+	Targets rollout.Counts `json:"targets"`
+	Rollout string         `json:"rollout"`
+	// ID is the rollout's in the journal.
+	ID         string     `json:"id,omitempty"`
+	PlanDigest string     `json:"plan_digest"`
+	Began      *time.Time `json:"began,omitempty"`
+	HaltReason string     `json:"halt_reason,omitempty"`
+	// Waves are those of the plan, in order.
+	Waves   []outcomeWaveView `json:"waves"`
+	Blocked []blockedView     `json:"blocked"`
+	Idle    []string          `json:"idle"`
+	// ClosedSeconds is by target how long its users were kept out.
 	ClosedSeconds map[string]float64 `json:"closed_seconds"`
 	// Leases that operators took away; the target of each is a host.
 	LeasesBroken []requestView `json:"leases_broken,omitempty"`
 	// Of a rollout that has not ended: whether a controller carries it on, what
 	// was asked and waits for one, and why nothing starts.
-	Controller string        `json:"controller,omitempty"`
+	Controller string        `json:"controller,omitempty" jsonschema:"enum=running,enum=none"`
 	Requests   []requestView `json:"requests,omitempty"`
 	Waits      []string      `json:"waits,omitempty"`
 }
@@ -54,11 +59,25 @@ type outcomeTargetView struct {
 	StillClosed bool   `json:"still_closed,omitempty"`
 }
 
-// OutcomeJSON writes how a rollout stands or ended: one object on one line.
-// The verdict of one that has none yet is "running". live may be nil.
-func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdict, live *Live) error {
+// NotStarted is the outcome of an apply that had nothing to start, as its
+// verdict says.
+func NotStarted(p *plan.Plan, verdict string) OutcomeDocument {
+	v := OutcomeDocument{
+		FormatVersion: formatVersion, Verdict: verdict, Targets: rollout.Counts{Untouched: len(p.Blocked)}, Rollout: p.Rollout,
+		PlanDigest: plan.Digest(*p), Waves: []outcomeWaveView{}, Blocked: []blockedView{},
+		Idle: append([]string{}, p.Idle...), ClosedSeconds: map[string]float64{},
+	}
+	for _, b := range p.Blocked {
+		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
+	}
+	return v
+}
+
+// OutcomeJSON is how a rollout stands or ended, for programs. The verdict of
+// one that has none yet is "running". live may be nil.
+func OutcomeJSON(id string, s *rollout.State, verdict rollout.Verdict, live *Live) OutcomeDocument {
 	now := latest(s)
-	v := outcomeView{
+	v := OutcomeDocument{
 		FormatVersion: formatVersion, Verdict: string(verdict), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
 		PlanDigest: plan.Digest(*s.Plan), HaltReason: s.HaltReason, Waves: []outcomeWaveView{}, Blocked: []blockedView{},
 		Idle: append([]string{}, s.Plan.Idle...), ClosedSeconds: map[string]float64{},
@@ -87,10 +106,10 @@ func OutcomeJSON(w io.Writer, id string, s *rollout.State, verdict rollout.Verdi
 		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
 	}
 	v.live(live, verdict)
-	return object(w, v, "")
+	return v
 }
 
-func (v *outcomeView) live(l *Live, verdict rollout.Verdict) {
+func (v *OutcomeDocument) live(l *Live, verdict rollout.Verdict) {
 	if l == nil {
 		return
 	}

@@ -27,7 +27,7 @@ func TestPackagesOfIdleTargets(t *testing.T) {
 		t.Errorf("the one target:\n%s", got)
 	}
 	var b strings.Builder
-	if err := JSON(&b, p); err != nil {
+	if err := Encode(&b, PlanJSON(p, nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"stale_services": [`, `"held_back": [`} {

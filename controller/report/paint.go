@@ -5,7 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/ncfleet/ncfleet/controller/report/screen"
 )
 
 // Options say how text looks. The zero value is 80 columns without colour.
@@ -16,6 +17,8 @@ type Options struct {
 	Target string
 	// Verbose shows the start of every step, not of long ones alone.
 	Verbose bool
+	// Notable leaves out of progress lines the steps that went as planned.
+	Notable bool
 	// Zone is that of the times in progress lines; nil is UTC.
 	Zone *time.Location
 	// Command is how commands to type begin; "" is "ncfleet".
@@ -89,7 +92,7 @@ func (p *page) item(indent, hang int, style, label, text string) {
 	if len(lines) == 0 {
 		lines = []string{""}
 	}
-	pad := hang - indent - utf8.RuneCountInString(label)
+	pad := hang - indent - cells(label)
 	if label != "" {
 		pad = max(pad, 1)
 	}
@@ -101,7 +104,7 @@ func (p *page) item(indent, hang int, style, label, text string) {
 
 func spaces(n int) string { return strings.Repeat(" ", max(n, 0)) }
 
-// wrap breaks text at spaces into lines of at most width runes; a longer word
+// wrap breaks text at spaces into lines of at most width cells; a longer word
 // stays whole. Line breaks of the text stay.
 func wrap(text string, width int) []string {
 	var out []string
@@ -111,7 +114,7 @@ func wrap(text string, width int) []string {
 			switch {
 			case line == "":
 				line = word
-			case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			case cells(line)+1+cells(word) <= width:
 				line += " " + word
 			default:
 				out = append(out, line)
@@ -216,3 +219,6 @@ func lastNumber(s string) (before, digits, after string) {
 	}
 	return s[:start], s[start:end], s[end:]
 }
+
+// cells is how many columns a text takes on a terminal.
+func cells(s string) int { return screen.Cells(strings.ReplaceAll(s, solid, " ")) }

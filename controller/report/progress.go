@@ -5,9 +5,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/report/screen"
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
@@ -64,12 +64,12 @@ func NewProgress(w io.Writer, p *plan.Plan, o Options) *Progress {
 		told: map[string][]string{}, running: map[string]time.Time{}, away: map[string]time.Time{}}
 	for i := range p.Waves {
 		wave := &p.Waves[i]
-		g.waveCol = max(g.waveCol, min(utf8.RuneCountInString(wave.Name), widestWave))
+		g.waveCol = max(g.waveCol, min(cells(wave.Name), widestWave))
 		for _, s := range wave.Gate {
 			g.steps[s.ID] = place{wave.Name, s}
 		}
 		for _, t := range wave.Targets {
-			g.nameCol = max(g.nameCol, min(utf8.RuneCountInString(t.Name), widestTarget))
+			g.nameCol = max(g.nameCol, min(cells(t.Name), widestTarget))
 			for _, s := range t.Steps {
 				g.steps[s.ID] = place{wave.Name, s}
 			}
@@ -88,6 +88,13 @@ func (g *Progress) Err() error {
 	return g.page.err
 }
 
+// resize makes the lines from now on fit another width.
+func (g *Progress) resize(width int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.page.width = max(width, leastWidth)
+}
+
 // Event writes what happened. s is the state after it.
 func (g *Progress) Event(e rollout.Event, s *rollout.State) {
 	g.mu.Lock()
@@ -96,11 +103,13 @@ func (g *Progress) Event(e rollout.Event, s *rollout.State) {
 	g.follow(e, s)
 	switch e.Kind {
 	case rollout.EventStepBegun:
-		if at, ok := g.steps[e.Step]; ok && (g.options.Verbose || long(at.step.Kind)) {
+		if at, ok := g.steps[e.Step]; ok && !g.options.Notable && (g.options.Verbose || long(at.step.Kind)) {
 			g.step(e, dim, "…", at.step.Title)
 		}
 	case rollout.EventStepDone:
-		g.step(e, green, "ok", seconds(e))
+		if !g.options.Notable || e.Detail != "" {
+			g.step(e, green, "ok", seconds(e))
+		}
 		if e.Detail != "" {
 			g.explain(e) // done, but not just as planned
 		}
@@ -173,9 +182,9 @@ func (g *Progress) step(e rollout.Event, style, outcome, more string) {
 	at := g.steps[e.Step]
 	name := shortID(e.Step)
 	lead := g.clock(e.At) + "  " + column(at.wave, g.waveCol) + "  " + column(at.step.Target, g.nameCol) + "  " + column(name, 12) + "  "
-	room := g.page.width - utf8.RuneCountInString(lead) - utf8.RuneCountInString(outcome) - 2
-	if utf8.RuneCountInString(more) > room {
-		more = string([]rune(more)[:max(room-1, 0)]) + "…"
+	room := g.page.width - cells(lead) - cells(outcome) - 2
+	if cells(more) > room {
+		more = screen.Cut(more, room)
 	}
 	g.page.line("%s%s", lead, g.page.paint(style, outcome)+gap(more))
 }
@@ -308,12 +317,7 @@ func (g *Progress) clock(at time.Time) string {
 	return at.In(zone).Format("15:04:05")
 }
 
-// column pads s, or cuts it in the middle, to exactly n runes.
+// column pads s, or cuts it in the middle, to exactly n cells.
 func column(s string, n int) string {
-	r := []rune(s)
-	if len(r) > n && n > 1 {
-		head := (n - 1) / 2
-		return string(r[:head]) + "…" + string(r[len(r)-(n-1-head):])
-	}
-	return s + spaces(n-len(r))
+	return screen.Column(s, n)
 }

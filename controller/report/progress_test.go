@@ -157,7 +157,7 @@ func TestProgressAndOutcome(t *testing.T) {
 			}
 			golden(t, "run-"+c.name+".txt", b.Bytes())
 			var j bytes.Buffer
-			if err := OutcomeJSON(&j, "spring-20261123-021400", s, s.Ended, nil); err != nil {
+			if err := Encode(&j, OutcomeJSON("spring-20261123-021400", s, s.Ended, nil), ""); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "run-"+c.name+".json", j.Bytes())
@@ -169,7 +169,7 @@ func TestOutcomeJSONIsOneLineOfTheKnownShape(t *testing.T) {
 	p := real(t)
 	s := drive(t, p, breaks)
 	var b bytes.Buffer
-	if err := OutcomeJSON(&b, "id", s, s.Ended, nil); err != nil {
+	if err := Encode(&b, OutcomeJSON("id", s, s.Ended, nil), ""); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(b.String(), "\n"); n != 1 {
@@ -307,7 +307,7 @@ func TestOutcomeOfALiveRollout(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
-	if err := OutcomeJSON(&j, "id", s, "", live); err != nil {
+	if err := Encode(&j, OutcomeJSON("id", s, "", live), ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"controller":"none"`, `"requests":[{"kind":"aborted","who":"anna@control","detail":"wrong week"}]`,
@@ -362,7 +362,13 @@ func TestLog(t *testing.T) {
 		json           bool
 	}{{"log.txt", "", false}, {"log-target.txt", "cloud-02", false}, {"log.ndjson", "cloud-02", true}} {
 		var b bytes.Buffer
-		if err := Log(&b, events, c.target, c.json, Options{}); err != nil {
+		if c.json {
+			for _, e := range LogJSON("id", events, LogFilter{Target: c.target}).Events {
+				if err := Encode(&b, e, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		} else if err := Log(&b, events, LogFilter{Target: c.target}, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, c.golden, b.Bytes())

@@ -150,6 +150,54 @@ func TestSameTargetsAreFolded(t *testing.T) {
 	}
 }
 
+// tenants is a plan of 200 targets in three waves, no two of them the same, with
+// 30 more that are blocked.
+func tenants() *plan.Plan {
+	p := fleet()
+	like := p.Waves[0].Targets[0]
+	p.Blocked = nil
+	for i := range p.Waves {
+		p.Waves[i].Targets = nil
+	}
+	for i := range 200 {
+		t := like
+		t.Name = fmt.Sprintf("tenant-%03d", i+1)
+		t.Host = t.Name
+		t.ClosedSeconds, t.OnlineSeconds = 40+i*37%300, 60+i*13%90
+		if i%3 == 0 {
+			t.From = v("28.0.6.1")
+			t.Hops = []plan.Hop{{From: t.From, To: v("29.0.16")}}
+		}
+		t.Apps = nil
+		for k := range i % 7 {
+			t.Apps = append(t.Apps, plan.AppChange{ID: fmt.Sprintf("app%d", (i+k)%11), From: "1.0.0", To: "1.1.0", Action: "update"})
+		}
+		if i%61 == 5 {
+			t.Apps = append(t.Apps, plan.AppChange{ID: "oldapp", From: "1.0.0", Action: "disable", Reason: "its info.xml supports 26–28"})
+		}
+		wave := min(i, 1) + min(i/20, 1)
+		p.Waves[wave].Targets = append(p.Waves[wave].Targets, t)
+	}
+	for i := range 30 {
+		dir := fmt.Sprintf("/srv/tenant-%03d/nextcloud/apps", 201+i)
+		p.Blocked = append(p.Blocked, plan.Blocked{Target: fmt.Sprintf("tenant-%03d", 201+i), Problems: []plan.Problem{{Code: "dir_not_writable",
+			Summary: dir + " cannot be written by www-data", Detail: dir + " belongs to root:root, mode 0755", Remedy: "sudo chown -R www-data:www-data " + dir}}})
+	}
+	return p
+}
+
+// TestAPlanOfManyFolds: 200 different targets are a plan that one can read.
+func TestAPlanOfManyFolds(t *testing.T) {
+	out := text(t, tenants(), Options{})
+	golden(t, "tenants.txt", out)
+	if n := bytes.Count(out, []byte("\n")); n > 100 {
+		t.Errorf("%d lines", n)
+	}
+	if n := strings.Count(string(out), "oldapp 1.0.0 will be DISABLED"); n != 2 {
+		t.Errorf("the app that is lost is named %d times", n)
+	}
+}
+
 func TestUnknownTargetIsNamedWithThoseThatExist(t *testing.T) {
 	err := Text(&bytes.Buffer{}, fleet(), Options{Target: "cloud-99"})
 	if err == nil || !strings.Contains(err.Error(), "cloud-01 … cloud-12") {
@@ -168,7 +216,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	out := string(text(t, p, Options{Target: "cloud-01", Width: 200}))
 	var b bytes.Buffer
-	if err := JSON(&b, p); err != nil {
+	if err := Encode(&b, PlanJSON(p, nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out, "s3cret") || strings.Contains(b.String(), "s3cret") || !strings.Contains(out, "A=… TOKEN=… apt-get") {
@@ -178,12 +226,12 @@ func TestSecretsAreNotShown(t *testing.T) {
 
 func TestJSONOfAPlan(t *testing.T) {
 	var b bytes.Buffer
-	if err := JSON(&b, real(t)); err != nil {
+	if err := Encode(&b, PlanJSON(real(t), nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "two.json", b.Bytes())
 	b.Reset()
-	if err := JSON(&b, fleet()); err != nil {
+	if err := Encode(&b, PlanJSON(fleet(), nil), " "); err != nil {
 		t.Fatal(err)
 	}
 	var got struct {

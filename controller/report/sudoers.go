@@ -77,11 +77,11 @@ func comment(hosts []string) string {
 	return b.String() + line + "\n"
 }
 
-// SudoersJSON writes the rules for programs: one object.
-func SudoersJSON(w io.Writer, d *SudoersDocument) error {
+// SudoersJSON is the rules for programs.
+func SudoersJSON(d *SudoersDocument) SudoersDocument {
 	out := *d
 	out.FormatVersion = formatVersion
 	out.Rules = append([]SudoersRule{}, d.Rules...)
 	out.None = append([]SudoersNoUse{}, d.None...)
-	return object(w, out, " ")
+	return out
 }

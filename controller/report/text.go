@@ -111,11 +111,19 @@ func path(t *plan.Target) string {
 }
 
 func ranges(p *plan.Plan) (closed, online string) {
-	var c, o []int
+	var all []plan.Target
 	for i := range p.Waves {
-		for _, t := range p.Waves[i].Targets {
-			c, o = append(c, t.ClosedSeconds), append(o, t.OnlineSeconds)
-		}
+		all = append(all, p.Waves[i].Targets...)
+	}
+	return takes(all)
+}
+
+// takes is for how long users are out of targets, and how long the rest of the
+// work takes.
+func takes(list []plan.Target) (closed, online string) {
+	var c, o []int
+	for _, t := range list {
+		c, o = append(c, t.ClosedSeconds), append(o, t.OnlineSeconds)
 	}
 	return between(c), between(o)
 }
@@ -205,13 +213,17 @@ func wave(pg *page, p *plan.Plan, i int, first map[string]string) {
 	for _, l := range wrap(strings.Join(then, ", "), pg.width-2) {
 		pg.line("  %s", pg.paint(dim, l))
 	}
-	for _, g := range fold(pg, w.Targets) {
-		key := strings.Join(g.lines, "\n")
-		if like, ok := first[key]; ok {
+	groups := fold(pg, w.Targets)
+	if len(groups) > shownGroups {
+		sumUp(pg, p, w)
+		return
+	}
+	for _, g := range groups {
+		if like, ok := first[g.key]; ok {
 			g.title(pg, ": as "+like)
 			continue
 		}
-		first[key] = g.names[0]
+		first[g.key] = g.names[0]
 		g.title(pg, "")
 		for _, l := range g.lines {
 			pg.line("%s", l)
@@ -219,49 +231,11 @@ func wave(pg *page, p *plan.Plan, i int, first map[string]string) {
 	}
 }
 
-// group is the targets whose entries read the same.
-type group struct {
-	names []string
-	lines []string
-}
-
-// title writes the group's names and what follows them.
-func (g group) title(pg *page, after string) {
-	if len(g.names) > 1 {
-		after = " (" + plural(len(g.names), "target") + ")" + after
-	}
-	for i, l := range wrap(names(g.names)+after, pg.width-4) {
-		pg.line("%s%s", spaces(2+2*min(i, 1)), pg.paint(bold, l))
-	}
-}
-
-// fold groups targets by what their entries say, in the order of their first.
-func fold(pg *page, list []plan.Target) []group {
-	var out []group
-	at := map[string]int{}
-	for i := range list {
-		lines := capture(pg, func(q *page) { entry(q, &list[i]) })
-		key := strings.Join(lines, "\n")
-		k, ok := at[key]
-		if !ok {
-			k = len(out)
-			at[key] = k
-			out = append(out, group{lines: lines})
-		}
-		out[k].names = append(out[k].names, list[i].Name)
-	}
-	return out
-}
-
-// capture writes onto a page of the same kind and returns its lines.
-func capture(pg *page, f func(*page)) []string {
-	var b strings.Builder
-	f(&page{w: &b, width: pg.width, color: pg.color})
-	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-}
-
-func entry(pg *page, t *plan.Target) {
+// entry writes what is done to targets of which all is the same; with times,
+// how long it takes.
+func entry(pg *page, same []plan.Target, times bool) {
 	const hang = 15
+	t := &same[0]
 	if len(t.Hops) > 0 {
 		pg.item(4, hang, "", "core", path(t))
 	} else if !t.From.Zero() {
@@ -277,7 +251,10 @@ func entry(pg *page, t *plan.Target) {
 	for _, a := range t.Apps {
 		pg.item(4, hang, style(a.Action), "app", appLine(a))
 	}
-	pg.item(4, hang, "", "users out", fmt.Sprintf("about %s; before and after it %s of work with users in", secondsSpan(t.ClosedSeconds), secondsSpan(t.OnlineSeconds)))
+	if times {
+		closed, online := takes(same)
+		pg.item(4, hang, "", "users out", fmt.Sprintf("about %s; before and after it %s of work with users in", closed, online))
+	}
 	for _, p := range t.Warnings {
 		text := p.Summary
 		if p.Detail != "" {

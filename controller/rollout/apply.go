@@ -36,7 +36,7 @@ func (s *State) Apply(e Event) error {
 func (s *State) apply(e Event) {
 	switch e.Kind {
 	case EventStarted:
-		s.Started = e.At
+		s.Started, s.Digest = e.At, e.Digest
 	case EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused, EventStepNever:
 		s.applyStep(e)
 	case EventPaused:
@@ -58,6 +58,10 @@ func (s *State) apply(e Event) {
 		s.haltFor(e.Detail, e)
 	case EventEnded:
 		s.Ended = Verdict(e.Detail)
+	case EventApprovalExpired:
+		s.expireApproval(e)
+	case EventWindowWait:
+		s.WindowWait = true
 	case EventAttached, EventLeaseBroken:
 	}
 }
@@ -71,6 +75,7 @@ func (s *State) applyStep(e Event) {
 	m := s.waves[p.wave][p.target]
 	t := m.state
 	if e.Kind == EventStepBegun {
+		s.WindowWait = false
 		m.begin(p, e)
 		return
 	}
@@ -254,11 +259,9 @@ func (m member) backInService(e Event) {
 // approve lets a wave start, a held target go on, or accepts a target that
 // failed when users were or may have been let in.
 func (s *State) approve(e Event) {
-	for w := range s.Plan.Waves {
-		if e.Wave != "" && s.Plan.Waves[w].Name == e.Wave {
-			s.Waves[w].Approved = true
-			return
-		}
+	if w := s.wave(e.Wave); w >= 0 {
+		s.approveWave(w, e)
+		return
 	}
 	m := s.member(e.Target)
 	t := m.state

@@ -34,9 +34,14 @@ func (s *State) check(e Event) error {
 		return nil
 	case EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused, EventStepNever:
 		return s.checkStep(e)
-	case EventPaused, EventResumed, EventAborted, EventHalted, EventAttached, EventLeaseBroken:
+	case EventPaused, EventResumed, EventAborted, EventHalted, EventAttached, EventLeaseBroken, EventWindowWait:
 		return nil
+	case EventApprovalExpired:
+		return s.checkExpired(e)
 	case EventApproved:
+		if s.wave(e.Wave) >= 0 {
+			return nil
+		}
 		return s.mayApprove(e)
 	case EventRollback:
 		return s.mayRollback(e)
@@ -141,16 +146,14 @@ func (s *State) Allows(e Event) error {
 	case EventLeaseBroken:
 		return nil
 	case EventStarted, EventStepBegun, EventStepDone, EventStepFail, EventStepHeld, EventStepRefused,
-		EventStepNever, EventHoldExpired, EventHalted, EventEnded, EventAttached:
+		EventStepNever, EventHoldExpired, EventHalted, EventEnded, EventAttached, EventApprovalExpired, EventWindowWait:
 	}
 	return fmt.Errorf("%q is not for operators to ask", e.Kind)
 }
 
 func (s *State) mayApprove(e Event) error {
-	for w := range s.Plan.Waves {
-		if e.Wave != "" && s.Plan.Waves[w].Name == e.Wave {
-			return nil
-		}
+	if w := s.wave(e.Wave); w >= 0 {
+		return s.mayApproveWave(w, e)
 	}
 	t, ok := s.Targets[e.Target]
 	if !ok {

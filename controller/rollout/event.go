@@ -21,15 +21,20 @@ const (
 	// EventStepNever tells that a started step never began on its host, as the
 	// host itself said; it will be started again.
 	EventStepNever   EventKind = "step_never"
-	EventHoldExpired EventKind = "hold_expired"    // Target
-	EventPaused      EventKind = "paused"          // Who, Detail
-	EventResumed     EventKind = "resumed"         // Who; also accepts the failures so far after a halt
-	EventAborted     EventKind = "aborted"         // Who, Detail
-	EventHalted      EventKind = "halted"          // Detail; nothing can go on without a decision
-	EventApproved    EventKind = "approved"        // Who, Wave or Target
-	EventRollback    EventKind = "rollback_asked"  // Who, Target, Detail
-	EventEnded       EventKind = "rollout_ended"   // Detail is the verdict
-	EventAttached    EventKind = "controller_came" // Who: a controller took over; its Seq is that controller's epoch
+	EventHoldExpired EventKind = "hold_expired" // Target
+	EventPaused      EventKind = "paused"       // Who, Detail
+	EventResumed     EventKind = "resumed"      // Who; also accepts the failures so far after a halt
+	EventAborted     EventKind = "aborted"      // Who, Detail
+	EventHalted      EventKind = "halted"       // Detail; nothing can go on without a decision
+	EventApproved    EventKind = "approved"     // Who, Wave and Digest, or Target
+	// EventApprovalExpired tells that a wave's approval came too early to count.
+	EventApprovalExpired EventKind = "approval_expired" // Who, Wave, Detail
+	// EventWindowWait tells that nothing is under way and nothing may start
+	// before a window opens. The next step that starts ends it.
+	EventWindowWait EventKind = "window_wait"     // Detail
+	EventRollback   EventKind = "rollback_asked"  // Who, Target, Detail
+	EventEnded      EventKind = "rollout_ended"   // Detail is the verdict
+	EventAttached   EventKind = "controller_came" // Who: a controller took over; its Seq is that controller's epoch
 	// EventLeaseBroken tells that an operator took a host's lease from whoever
 	// had it. It changes nothing here: the host refuses what must not go on.
 	EventLeaseBroken EventKind = "lease_broken" // Who, Target (the host), Detail (why, and whose it was)
@@ -44,7 +49,7 @@ type Event struct {
 	Target   string            `json:",omitempty"`
 	Wave     string            `json:",omitempty"`
 	Who      string            `json:",omitempty"` // operator, "user@machine"
-	Digest   string            `json:",omitempty"` // of the plan
+	Digest   string            `json:",omitempty"` // of the plan: that was started, or that was approved
 	Detail   string            `json:",omitempty"` // for people: what, where, why, remedy
 	Handle   *driver.Handle    `json:",omitempty"`
 	Evidence map[string]string `json:",omitempty"`

@@ -176,7 +176,7 @@ func replayed(t *testing.T, p *plan.Plan, log []Event) string {
 func dump(t *testing.T, s *State) string {
 	t.Helper()
 	c := *s
-	c.Plan, c.Location = nil, nil
+	c.Plan, c.Zones = nil, nil
 	b, err := json.Marshal(&c)
 	if err != nil {
 		t.Fatal(err)

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/ncfleet/ncfleet/controller/plan"
 )
 
 func TestMaxUnavailable(t *testing.T) {
@@ -179,48 +177,6 @@ func TestAheadLimitsPreparation(t *testing.T) {
 	r := newRun(t, p)
 	if got := r.start(); len(got) != 3 {
 		t.Errorf("started %v, at most 3 may be prepared", got)
-	}
-}
-
-func TestWindow(t *testing.T) {
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Skip("no time zone data on this machine: ", err)
-	}
-	w := plan.Window{Days: []string{"sat"}, From: "22:00", To: "04:00"}
-	at := func(s string) time.Time {
-		v, err := time.ParseInLocation("2006-01-02 15:04", s, berlin)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	cases := []struct {
-		at   string
-		open bool
-		next string
-	}{
-		{"2026-03-28 21:59", false, "2026-03-28 22:00"},
-		{"2026-03-28 22:00", true, ""},
-		{"2026-03-29 03:59", true, ""}, // the night of the spring change: one hour shorter
-		{"2026-03-29 04:00", false, "2026-04-04 22:00"},
-		{"2026-10-25 02:30", true, ""}, // stands twice in autumn, open both times
-		{"2026-03-27 23:00", false, "2026-03-28 22:00"},
-	}
-	for _, c := range cases {
-		open, next := windowAt(w, at(c.at), berlin)
-		if open != c.open || (c.next != "" && !next.Equal(at(c.next))) {
-			t.Errorf("%s: open %v next %v", c.at, open, next)
-		}
-	}
-	p := testPlan(1)
-	p.Policy.Window = &plan.Window{Days: []string{"tue"}, From: "01:00", To: "02:00"}
-	r := newRun(t, p) // Monday 22:00
-	if got := r.start(); len(got) != 0 {
-		t.Fatalf("started %v outside the window", got)
-	}
-	if v := r.finish(); v != Succeeded || r.now.Before(t0.Add(3*time.Hour)) {
-		t.Errorf("verdict %q at %v", v, r.now)
 	}
 }
 

@@ -160,6 +160,19 @@ func (m member) isOut() bool {
 	return true
 }
 
+// Out names the targets that hold a share of max unavailable, in plan order.
+func (s *State) Out() []string {
+	var names []string
+	for _, wave := range s.waves {
+		for _, m := range wave {
+			if m.isOut() {
+				names = append(names, m.plan.Name)
+			}
+		}
+	}
+	return names
+}
+
 func (m member) verified() bool {
 	for i := range m.plan.Steps {
 		if st := &m.plan.Steps[i]; st.Kind == plan.KindVerify && !m.state.Done[st.ID] {

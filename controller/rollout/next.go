@@ -15,12 +15,16 @@ func (s *State) Next(now time.Time) Decision {
 		return Decision{Verdict: s.Ended}
 	}
 	c := &chooser{State: s, now: now, hosts: map[string]bool{}, spread: map[string]int{}}
+	if c.expireApprovals(); len(c.d.Record) > 0 {
+		return c.d
+	}
 	if c.expireHolds(); len(c.d.Record) > 0 {
 		return c.d
 	}
 	c.survey()
 	c.continueTargets()
 	c.advanceWave()
+	c.tellShut()
 	if len(c.d.Start) == 0 && c.inFlight == 0 {
 		c.end()
 	}
@@ -38,7 +42,9 @@ type chooser struct {
 	hosts    map[string]bool // hosts with a begun, unsettled target
 	spread   map[string]int  // out targets by label value
 	holding  bool            // a target waits for people
-	window   *bool           // whether the window is open, once asked
+	before   int             // seconds of closed time that begun targets have before them
+	opening  *opening        // once asked
+	shut     shutOut
 }
 
 func (c *chooser) wake(t time.Time) {
@@ -90,6 +96,9 @@ func (c *chooser) survey() {
 			if t.ClosedAt.IsZero() {
 				c.ahead++
 			}
+			if t.OpenedAt.IsZero() {
+				c.before += m.plan.ClosedSeconds
+			}
 		}
 		if m.isOut() {
 			c.takeShare(m.plan)
@@ -140,7 +149,7 @@ func (c *chooser) forward(m member) {
 
 // mayClose decides whether one more target may go out of service.
 func (c *chooser) mayClose(target *plan.Target) bool {
-	if c.stopped() || !c.windowOpen() {
+	if c.stopped() || !c.roomFor(target, true) {
 		return false
 	}
 	if c.out >= c.Plan.Policy.MaxUnavailable {
@@ -157,21 +166,6 @@ func (c *chooser) mayClose(target *plan.Target) bool {
 // stopped reports whether nothing new may start.
 func (c *chooser) stopped() bool {
 	return c.Paused || c.Aborted || c.HaltReason != ""
-}
-
-func (c *chooser) windowOpen() bool {
-	if c.Plan.Policy.Window == nil {
-		return true
-	}
-	if c.window == nil {
-		open, change := windowAt(*c.Plan.Policy.Window, c.now, c.Location)
-		c.window = &open
-		if !open && !change.IsZero() {
-			c.wake(change)
-			c.wait("the window is closed until %s", change.Format("Mon 2006-01-02 15:04 MST"))
-		}
-	}
-	return *c.window
 }
 
 // advanceWave works on the first wave that has not passed.
@@ -197,16 +191,7 @@ func (c *chooser) wavePassed(w int) bool {
 }
 
 func (c *chooser) startTargets(w int) {
-	wave := &c.Plan.Waves[w]
-	if c.stopped() {
-		return
-	}
-	if wave.Approve && !c.Waves[w].Approved {
-		c.holding = true
-		c.wait("wave %s waits for approval", wave.Name)
-		return
-	}
-	if !c.windowOpen() {
+	if c.stopped() || !c.approvedEnough(w) {
 		return
 	}
 	for _, m := range c.waves[w] {
@@ -216,7 +201,11 @@ func (c *chooser) startTargets(w int) {
 		if c.ahead >= max(c.Plan.Policy.Ahead, 1) {
 			return
 		}
+		if !c.roomFor(m.plan, false) {
+			continue
+		}
 		c.ahead++
+		c.before += m.plan.ClosedSeconds
 		c.hosts[m.plan.Host] = true
 		c.d.Start = append(c.d.Start, m.plan.Steps[0].ID)
 	}
@@ -253,6 +242,11 @@ func (c *chooser) gate(w int) {
 
 // end decides the verdict when nothing runs and nothing can be started.
 func (c *chooser) end() {
+	if len(c.shut.names) > 0 && !c.WindowWait {
+		next, _, found := c.calendar.Next(c.now, c.shut.least)
+		c.d = Decision{Record: []Event{{At: c.now, Kind: EventWindowWait, Detail: c.shutReason(next, found)}}}
+		return
+	}
 	var v Verdict
 	reason := c.HaltReason
 	switch {

@@ -298,28 +298,6 @@ func TestPauseKeepsThePrepared(t *testing.T) {
 	}
 }
 
-func TestWindowHoldsBackTheClosing(t *testing.T) {
-	p := testPlan(1)
-	p.Policy.Window = windowOf("22:00", "23:00")
-	r := newRun(t, p) // at 22:00
-	id := r.until("/hold")
-	r.now = t0.Add(time.Hour)
-	r.done(id)
-	if got := r.start(); len(got) != 0 {
-		t.Errorf("started %v after the window's end", got)
-	}
-	if d := r.s.Next(r.now); !d.Wake.Equal(t0.Add(24 * time.Hour)) {
-		t.Errorf("wakes at %v", d.Wake)
-	}
-	r.now = t0.Add(24 * time.Hour)
-	id = r.until("/close")
-	r.now = t0.Add(26 * time.Hour) // closed targets finish, window or not
-	r.done(id)
-	if got := r.start(); !slices.Equal(got, []string{"w0/h01/snapshot"}) {
-		t.Errorf("started %v", got)
-	}
-}
-
 func TestDeadlockHalts(t *testing.T) {
 	p := testPlan(5)
 	p.Policy.MaxUnavailable, p.Policy.Ahead, p.Policy.FailureBudget = 1, 2, 9

@@ -62,7 +62,10 @@ type TargetState struct {
 // WaveState is what is known of one wave.
 type WaveState struct {
 	SettledAt time.Time // all targets settled; zero before
+	// Approved is true while enough people let it start.
 	Approved  bool
+	Approvals []Approval // one of each person, oldest first
+	Expired   []Approval // that stopped counting before the wave began
 	GateBegun map[string]bool
 	GateDone  map[string]bool
 	Passed    bool
@@ -72,13 +75,16 @@ type WaveState struct {
 
 // State is the fold of a rollout's events.
 type State struct {
-	Plan     *plan.Plan
-	Location *time.Location // of the window
-	Seq      int64
-	Started  time.Time
-	Ended    Verdict
-	Paused   bool
-	Aborted  bool
+	Plan    *plan.Plan
+	Zones   plan.Zones // of the windows and blackouts
+	Digest  string     // of the plan, as the rollout's start has it
+	Seq     int64
+	Started time.Time
+	Ended   Verdict
+	Paused  bool
+	Aborted bool
+	// WindowWait is true while nothing is under way and a window is waited for.
+	WindowWait bool
 	// HaltReason is why nothing new starts until an operator decides, "" when not halted.
 	HaltReason string
 	// Accepted is the number of failures an operator resumed after.
@@ -86,8 +92,9 @@ type State struct {
 	Waves    []WaveState
 	Targets  map[string]*TargetState
 
-	steps map[string]place
-	waves [][]member // as Plan.Waves and their Targets
+	calendar *plan.Calendar
+	steps    map[string]place
+	waves    [][]member // as Plan.Waves and their Targets
 }
 
 // place finds a step in the plan.
@@ -101,12 +108,10 @@ type place struct {
 
 // New returns the state before the first event. It refuses a plan whose steps
 // cannot be told apart, that has a changing step without all its snapshots
-// before it, or that no rule of this package could keep.
-func New(p *plan.Plan, window *time.Location) (*State, error) {
-	s := &State{Plan: p, Location: window, Targets: map[string]*TargetState{}, steps: map[string]place{}}
-	if s.Location == nil {
-		s.Location = time.UTC
-	}
+// before it, or that no rule of this package could keep. zones must hold those
+// of the plan's windows and blackouts; UTC needs none.
+func New(p *plan.Plan, zones plan.Zones) (*State, error) {
+	s := &State{Plan: p, Zones: zones, Targets: map[string]*TargetState{}, steps: map[string]place{}}
 	if err := s.build(); err != nil {
 		return nil, fmt.Errorf("cannot use plan of %s: %w", p.Rollout, err)
 	}
@@ -118,8 +123,9 @@ func (s *State) build() error {
 	if p.Policy.MaxUnavailable < 1 {
 		return fmt.Errorf("max unavailable is %d, it must be at least 1", p.Policy.MaxUnavailable)
 	}
-	if w := p.Policy.Window; w != nil && !validWindow(*w) {
-		return fmt.Errorf("window %q to %q on %v never opens; times are written 22:00, days mon, tue …", w.From, w.To, w.Days)
+	var err error
+	if s.calendar, err = p.Policy.Calendar(s.Zones); err != nil {
+		return err
 	}
 	s.Waves, s.waves = make([]WaveState, len(p.Waves)), make([][]member, len(p.Waves))
 	for w := range p.Waves {

@@ -1,68 +1,97 @@
 package rollout
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
 )
 
-// windowAt reports whether the window is open at now and, when it is not, when
-// it opens next. A window is [start, start's end of the wall clock) in its own
-// time zone: a start that the spring change skips is moved as time.Date moves
-// it, and in autumn the first of the two equal times counts.
-func windowAt(w plan.Window, now time.Time, zone *time.Location) (open bool, next time.Time) {
-	local := now.In(zone)
-	fromH, fromM, ok1 := clockTime(w.From)
-	toH, toM, ok2 := clockTime(w.To)
-	if !ok1 || !ok2 {
-		return false, time.Time{}
-	}
-	past := toH < fromH || toH == fromH && toM <= fromM
-	for day := -1; day <= 8; day++ {
-		y, m, d := local.Date()
-		start := time.Date(y, m, d+day, fromH, fromM, 0, 0, zone)
-		noon := time.Date(y, m, d+day, 12, 0, 0, 0, zone)
-		if !onDay(w.Days, noon.Weekday()) {
-			continue
-		}
-		endDay := d + day
-		if past {
-			endDay++
-		}
-		end := time.Date(y, m, endDay, toH, toM, 0, 0, zone)
-		if !now.Before(start) && now.Before(end) {
-			return true, time.Time{}
-		}
-		if now.Before(start) {
-			return false, start
-		}
-	}
-	return false, time.Time{}
+// opening is when targets may start, as of now.
+type opening struct {
+	open bool
+	end  time.Time // zero: it does not end
 }
 
-func onDay(days []string, d time.Weekday) bool {
-	if len(days) == 0 {
+// shutOut is what the windows keep from starting, all of it together.
+type shutOut struct {
+	names       []string
+	least, most time.Duration // that one of them needs
+}
+
+// roomFor reports whether a target may start now, or close, and is expected to
+// end before the opening does. Others that have to close before it count too.
+func (c *chooser) roomFor(target *plan.Target, closing bool) bool {
+	need, before := c.Plan.Policy.Room(target, closing), time.Duration(0)
+	if !closing {
+		before = c.queue()
+	}
+	if o := c.present(); o.open && (o.end.IsZero() || !c.now.Add(before+need).After(o.end)) {
 		return true
 	}
-	return slices.Contains(days, dayNames[d])
+	s := &c.shut
+	if len(s.names) == 0 || need < s.least {
+		s.least = need
+	}
+	s.most = max(s.most, need)
+	s.names = append(s.names, target.Name)
+	return false
 }
 
-var dayNames = [...]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-
-func clockTime(s string) (hour, minute int, ok bool) {
-	t, err := time.Parse("15:04", s)
-	return t.Hour(), t.Minute(), err == nil
+func (c *chooser) present() opening {
+	if c.opening == nil {
+		end, open := c.calendar.Until(c.now)
+		c.opening = &opening{open, end}
+	}
+	return *c.opening
 }
 
-// validWindow reports whether the window can ever be open.
-func validWindow(w plan.Window) bool {
-	_, _, from := clockTime(w.From)
-	_, _, to := clockTime(w.To)
-	for _, d := range w.Days {
-		if !slices.Contains(dayNames[:], d) {
-			return false
+// queue is how long those that have begun and are not open again will keep
+// their users out, as many at once as may be.
+func (c *chooser) queue() time.Duration {
+	if !c.Plan.Policy.CutOff {
+		return 0
+	}
+	return time.Duration(c.before/c.Plan.Policy.MaxUnavailable) * time.Second
+}
+
+// tellShut says what the windows keep from starting, and when it may.
+func (c *chooser) tellShut() {
+	if len(c.shut.names) == 0 {
+		return
+	}
+	next, _, found := c.calendar.Next(c.now, c.shut.least)
+	switch {
+	case !found:
+		c.holding = true // time alone will not help
+	case next.After(c.now):
+		c.wake(next)
+	}
+	c.wait("%s", c.shutReason(next, found))
+}
+
+func (c *chooser) shutReason(next time.Time, found bool) string {
+	when := next.Format("Mon 2006-01-02 15:04 MST")
+	if !found {
+		when = "two years from now at least"
+	}
+	o := c.present()
+	if b := c.calendar.Blackout(c.now); b != nil {
+		return fmt.Sprintf("no target starts before %s: blackout from %s to %s, %s", when, b.From, b.To, b.Reason)
+	}
+	if !o.open {
+		return "the window is closed until " + when
+	}
+	who, need := c.shut.names[0]+" needs", "about "+plan.Roughly(c.shut.least)
+	if n := len(c.shut.names); n > 1 {
+		who = fmt.Sprintf("%d targets need", n)
+		if most := plan.Roughly(c.shut.most); "about "+most != need {
+			need += " to " + most
 		}
 	}
-	return from && to
+	end := o.end.Format("15:04 MST") // not "in 8 min": what is said must not change while it holds
+	if !next.After(c.now) {
+		return fmt.Sprintf("%s %s, and others go before; the window ends at %s", who, need, end)
+	}
+	return fmt.Sprintf("%s %s, the window ends at %s; the next one that is long enough opens %s", who, need, end, when)
 }

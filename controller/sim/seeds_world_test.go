@@ -264,7 +264,7 @@ func (w *world) checkReplay(b *book, live *rollout.State) {
 
 func dump(s *rollout.State) string {
 	c := *s
-	c.Plan, c.Location = nil, nil
+	c.Plan, c.Zones = nil, nil
 	b, err := json.Marshal(&c)
 	if err != nil {
 		return err.Error()

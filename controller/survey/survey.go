@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
@@ -135,36 +134,4 @@ func badWord(r Request) string {
 		}
 	}
 	return ""
-}
-
-// DefaultLimit is how many hosts are surveyed at once when nobody says.
-const DefaultLimit = 200
-
-// Many surveys hosts side by side, at most limit at once (DefaultLimit when
-// not positive), and returns their facts in the order of the requests. A
-// request not yet begun when ctx ends gives Unreachable facts.
-func Many(ctx context.Context, requests []Request, limit int, take func(context.Context, Request) plan.Facts) []plan.Facts {
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
-	out := make([]plan.Facts, len(requests))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(limit, len(requests)) {
-		wg.Go(func() {
-			for i := range next {
-				if err := ctx.Err(); err != nil {
-					out[i] = plan.Facts{Host: requests[i].Host.Name, Unreachable: fmt.Sprintf("cannot survey: %v", err)}
-					continue
-				}
-				out[i] = take(ctx, requests[i])
-			}
-		})
-	}
-	for i := range requests {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return out
 }

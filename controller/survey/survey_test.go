@@ -167,3 +167,38 @@ func TestManyKeepsOrderAndLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestManyBySite keeps a site's hosts waiting until all others were surveyed.
+func TestManyBySite(t *testing.T) {
+	var requests []Request
+	for i := range 40 {
+		h := inventory.Host{Name: fmt.Sprint(i)}
+		if i < 20 {
+			h.Sites = []inventory.Site{{Group: "all", Parallel: 100}, {Group: "berlin", Parallel: 3}}
+		}
+		requests = append(requests, Request{Host: h})
+	}
+	var now, most, others atomic.Int32
+	elsewhere := make(chan struct{})
+	for i, f := range Many(t.Context(), requests, 8, func(_ context.Context, r Request) plan.Facts {
+		if len(r.Host.Sites) == 0 {
+			if others.Add(1) == 20 {
+				close(elsewhere)
+			}
+			return plan.Facts{Host: r.Host.Name}
+		}
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-elsewhere
+		now.Add(-1)
+		return plan.Facts{Host: r.Host.Name}
+	}) {
+		if f.Host != fmt.Sprint(i) {
+			t.Fatalf("place %d holds host %s", i, f.Host)
+		}
+	}
+	if most.Load() > 3 {
+		t.Errorf("%d hosts of the site at once, want at most 3", most.Load())
+	}
+}

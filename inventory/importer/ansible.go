@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 )
 
@@ -35,16 +34,28 @@ func Ansible(path string) (Inventory, error) {
 	if err := t.beside(dir); err != nil {
 		return inv, err
 	}
+	t.besidePlaybooks(dir)
 	t.resolve()
 	inv.order()
-	if len(inv.Hosts) == 0 {
+	switch {
+	case len(inv.Hosts) > 0:
+	case len(t.hosts) > 0:
+		return inv, fmt.Errorf("cannot take a host of %s over: its %s left out, as told above", path, are(len(t.hosts)))
+	default:
 		return inv, fmt.Errorf("cannot find a host in %s: is it an Ansible inventory?", path)
 	}
 	return inv, nil
 }
 
-// sourcesOf are the files of an inventory folder in Ansible's order, or the
-// file itself.
+func are(hosts int) string {
+	if hosts == 1 {
+		return "1 host is"
+	}
+	return fmt.Sprintf("%d hosts are", hosts)
+}
+
+// sourcesOf are the files of an inventory folder and of those below it in
+// Ansible's order, or the file itself.
 func sourcesOf(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -53,23 +64,30 @@ func sourcesOf(path string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
-	entries, err := os.ReadDir(path)
+	var files []string
+	// WalkDir goes by name, as Ansible does, and follows no link to a folder.
+	err = filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
+		name := e.Name()
+		switch {
+		case err != nil:
+			return err
+		case file == path:
+			return nil
+		case e.IsDir() && (name == "group_vars" || name == "host_vars" || strings.HasPrefix(name, ".")):
+			return fs.SkipDir
+		case e.IsDir() || strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~"):
+			return nil
+		}
+		switch filepath.Ext(name) {
+		case ".orig", ".cfg", ".retry", ".pyc", ".pyo", ".md", ".rst", ".txt", ".bak":
+			return nil
+		}
+		files = append(files, file)
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the inventory: %w", err)
 	}
-	var files []string
-	for _, e := range entries {
-		name := e.Name()
-		if e.IsDir() || strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") {
-			continue
-		}
-		switch filepath.Ext(name) {
-		case ".orig", ".ini.bak", ".cfg", ".retry", ".pyc", ".pyo", ".md", ".rst", ".txt", ".bak":
-			continue
-		}
-		files = append(files, filepath.Join(path, name))
-	}
-	sort.Strings(files)
 	return files, nil
 }
 
@@ -161,6 +179,17 @@ func (t *tree) beside(dir string) error {
 	return nil
 }
 
+// besidePlaybooks names the variables that Ansible reads with a playbook only,
+// and so not with the inventory alone.
+func (t *tree) besidePlaybooks(dir string) {
+	for _, kind := range []string{"group_vars", "host_vars"} {
+		above := filepath.Join(dir, "..", kind)
+		if info, err := os.Stat(above); err == nil && info.IsDir() {
+			t.inv.note(Place{above, 0}, "variables beside the playbooks are not read; if they say how hosts are reached, import what this prints: ansible-inventory --playbook-dir %s -i %s --list", filepath.Join(dir, ".."), dir)
+		}
+	}
+}
+
 // varFiles reads a file of variables, or all files of a folder.
 func (t *tree) varFiles(n *node, path string) error {
 	return filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
@@ -172,7 +201,8 @@ func (t *tree) varFiles(n *node, path string) error {
 		}
 		text, err := readText(file)
 		if err != nil {
-			return fmt.Errorf("cannot read variables: %w", err)
+			t.inv.note(Place{file, 0}, "it cannot be read: %v", err)
+			return nil
 		}
 		if strings.HasPrefix(text, "$ANSIBLE_VAULT") {
 			t.inv.note(Place{file, 1}, "the file is encrypted and not read")

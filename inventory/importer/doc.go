@@ -29,6 +29,9 @@ func (p Place) String() string {
 type Note struct {
 	At   Place
 	Text string
+	// Variable is set where only a variable was left out that says nothing of
+	// how a host is reached.
+	Variable string
 }
 
 // Jump is a bastion: "user@host:port", user and port may be missing.
@@ -61,7 +64,7 @@ type Inventory struct {
 }
 
 func (inv *Inventory) note(at Place, format string, a ...any) {
-	inv.Notes = append(inv.Notes, Note{at, fmt.Sprintf(format, a...)})
+	inv.Notes = append(inv.Notes, Note{At: at, Text: fmt.Sprintf(format, a...)})
 }
 
 // order sorts everything, so that one source always gives one text.

@@ -154,11 +154,27 @@ func texts[T ~string](list []T) cty.Value {
 	return cty.ListVal(out)
 }
 
-// Report tells line by line what was not taken over.
+// fewNeedless is how many left out variables of a file get a line each.
+const fewNeedless = 2
+
+// Report tells line by line what was not taken over. Variables of one file that
+// say nothing of how a host is reached share a line, when they are many.
 func (inv Inventory) Report() string {
-	var b strings.Builder
+	of := map[string][]string{} // by file
 	for _, n := range inv.Notes {
-		fmt.Fprintf(&b, "%s: %s\n", n.At, n.Text)
+		if n.Variable != "" {
+			of[n.At.File] = append(of[n.At.File], fmt.Sprintf("%s (line %d)", n.Variable, n.At.Line))
+		}
+	}
+	var b strings.Builder
+	for i, n := range inv.Notes {
+		if n.Variable == "" || len(of[n.At.File]) <= fewNeedless {
+			fmt.Fprintf(&b, "%s: %s\n", n.At, n.Text)
+		}
+		last := i+1 == len(inv.Notes) || inv.Notes[i+1].At.File != n.At.File
+		if list := of[n.At.File]; last && len(list) > fewNeedless {
+			fmt.Fprintf(&b, "%s: %d variables are left out: they say nothing of how a host is reached: %s\n", n.At.File, len(list), strings.Join(list, ", "))
+		}
 	}
 	return b.String()
 }

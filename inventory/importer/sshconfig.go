@@ -1,24 +1,19 @@
 package importer
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/ncfleet/ncfleet/inventory/sshconfig"
 )
 
-// Limits of reading an ssh_config.
-const (
-	deepestInclude = 8
-	askSSH         = 20 * time.Second // one host; Match exec may run programs
-)
+// deepestInclude is how deep files include each other.
+const deepestInclude = 8
 
 // SSHConfig reads the hosts that an ssh_config names without a pattern. What
 // holds for each is what "ssh -G" says, so that Match and the order of blocks
@@ -28,9 +23,6 @@ func SSHConfig(ctx context.Context, path string) (Inventory, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return inv, err
-	}
-	if _, err := exec.LookPath("ssh"); err != nil {
-		return inv, errors.New("cannot ask ssh what its configuration means: there is no ssh on this machine; install the OpenSSH client")
 	}
 	hosts, err := sshHosts(&inv, path, 0)
 	if err != nil {
@@ -42,11 +34,11 @@ func SSHConfig(ctx context.Context, path string) (Inventory, error) {
 			continue
 		}
 		seen[h.Name] = true
-		told, err := askedOf(ctx, path, h.Name)
+		told, err := sshconfig.Ask(ctx, sshconfig.Query{File: path, Host: h.Name})
 		if err != nil {
 			return inv, err
 		}
-		usual, err := askedOf(ctx, "none", h.Name)
+		usual, err := sshconfig.Ask(ctx, sshconfig.Query{File: sshconfig.None, Host: h.Name})
 		if err != nil {
 			return inv, err
 		}
@@ -123,28 +115,8 @@ func included(inv *Inventory, from, pattern string, depth int) ([]Host, error) {
 	return out, nil
 }
 
-// askedOf is what ssh would use for a host, by option name.
-func askedOf(ctx context.Context, config, name string) (map[string][]string, error) {
-	ctx, stop := context.WithTimeout(ctx, askSSH)
-	defer stop()
-	cmd := exec.CommandContext(ctx, "ssh", "-G", "-F", config, "--", name)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask ssh about %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
-	}
-	told := map[string][]string{}
-	for _, line := range strings.Split(string(out), "\n") {
-		if k, v, ok := strings.Cut(line, " "); ok {
-			told[k] = append(told[k], v)
-		}
-	}
-	return told, nil
-}
-
 // sshHost takes over what differs from ssh's own defaults.
-func sshHost(inv *Inventory, h Host, told, usual map[string][]string) Host {
+func sshHost(inv *Inventory, h Host, told, usual sshconfig.Answer) Host {
 	name := h.Name
 	h.Name, h.Address = cleanName(name), name
 	own := func(key string) (string, bool) {

@@ -267,14 +267,22 @@ func (t *tree) leftOut(name string, vars map[string]value) {
 		case strings.HasPrefix(k, "ansible_") && !needless.MatchString(k):
 			t.once(v.at, "%s is not understood", k)
 		case !strings.HasPrefix(k, "ansible_"):
-			t.once(v.at, "%s is left out: it says nothing of how a host is reached", k)
+			t.needless(v.at, k)
 		}
 	}
 }
 
 // once is note without repeating a text at one place.
 func (t *tree) once(at Place, format string, a ...any) {
-	n := Note{at, fmt.Sprintf(format, a...)}
+	t.noteOnce(Note{At: at, Text: fmt.Sprintf(format, a...)})
+}
+
+// needless tells that a variable is none of ncfleet's business.
+func (t *tree) needless(at Place, variable string) {
+	t.noteOnce(Note{at, variable + " is left out: it says nothing of how a host is reached", variable})
+}
+
+func (t *tree) noteOnce(n Note) {
 	if !slices.Contains(t.inv.Notes, n) {
 		t.inv.Notes = append(t.inv.Notes, n)
 	}

@@ -121,7 +121,7 @@ func (t *tree) yamlVars(into map[string]value, file string, n *yaml.Node) {
 		at := Place{file, k.Line}
 		switch {
 		case v.Kind != yaml.ScalarNode:
-			t.once(at, "%s is left out: it says nothing of how a host is reached", key)
+			t.needless(at, key)
 		case v.Tag == "!vault":
 			t.once(at, "%s is encrypted and is not copied; write a reference: secret(\"env:NAME\")", key)
 		case v.Tag != "!!null":
@@ -163,6 +163,10 @@ func (t *tree) list(file string, root *yaml.Node) {
 		}
 		if hosts != nil {
 			for _, h := range hosts.Content {
+				if h.Kind != yaml.ScalarNode || h.Value == "" {
+					t.inv.note(Place{file, h.Line}, "what stands in the list %s is no host's name", name)
+					continue
+				}
 				g.addHost(h.Value)
 				t.host(h.Value, Place{file, h.Line})
 			}

@@ -79,5 +79,9 @@ rollout "twice" {
   core { to = "29" }
   core { to = "30" }
 }
+rollout "always" {
+  core { to = "29" }
+  window_reserve = "5m"
+}
 rollout "no_goal" {
 }

@@ -109,8 +109,9 @@ rollout "full" {
     bake  = "1h30m"
   }
   wave "part" {
-    percent = 40
-    approve = true
+    percent         = 40
+    approvals       = 2
+    approve_expires = "24h"
   }
   wave "rest" { rest = true }
   spread {
@@ -124,6 +125,18 @@ rollout "full" {
     to   = "04:00"
     zone = local.zone
   }
+  window {
+    days = ["last sun", "second sat"]
+    from = "06:00"
+    to   = "18:00"
+    zone = "UTC"
+  }
+  blackout {
+    from   = "2026-12-20"
+    to     = "2027-01-06"
+    reason = "Christmas"
+  }
+  window_reserve = "10m"
   gate {
     webdav         = "off"
     setup_checks   = "off"
@@ -134,6 +147,11 @@ rollout "full" {
     outside_verify = "off"
     on_hold        = "rollback"
   }
+}
+blackout {
+  from   = "2027-05-01"
+  zone   = "America/New_York"
+  reason = "audit"
 }
 rollout "defaults" {
   core { to = "29.0.1" }
