@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -36,6 +37,8 @@ type app struct {
 	fleet *inventory.Fleet
 	mu    sync.Mutex
 	pool  *remote.Pool
+	// metricsAt is where metrics are served while a rollout runs, nil nowhere.
+	metricsAt net.Listener
 	// reached hears of attempts to connect, once a rollout runs.
 	reached func(host string, err error)
 }

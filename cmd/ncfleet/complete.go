@@ -34,7 +34,7 @@ func completions(a *app, root *cobra.Command) {
 			}
 		}
 		switch c.Name() {
-		case "survey", "lease", "report", "sudoers":
+		case "survey", "lease", "report", "sudoers", "hold", "release":
 			c.ValidArgsFunction = names(a.hostNames)
 		case "plan", "doctor":
 			c.ValidArgsFunction = names(a.rolloutNames)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"github.com/ncfleet/ncfleet/controller/fleetreport"
+	"github.com/ncfleet/ncfleet/controller/metrics"
 	"github.com/ncfleet/ncfleet/controller/notify"
 	"github.com/ncfleet/ncfleet/controller/report"
 )
@@ -27,6 +29,8 @@ var documents = []document{
 	{"event", report.EventDocument{}, "one thing that happened in a rollout"},
 	{"formatted", formattedDocument{}, "which files of the inventory are not in the usual form"},
 	{"graph", report.FleetGraph{}, "groups, rollouts and waves of the inventory"},
+	{"held", heldDocument{}, "what is held on hosts, by whom and since when"},
+	{"held-host", holdView{}, "what is held on one host"},
 	{"host", report.FleetSettings{}, "all that holds for one host, and where it was written"},
 	{"hosts", report.FleetHosts{}, "hosts of the inventory"},
 	{"import", importDocument{}, "an inventory taken over from another tool"},
@@ -38,9 +42,12 @@ var documents = []document{
 	{"man", manDocument{}, "the manual pages that were written"},
 	{"message", messageDocument{}, "how sending one test message went"},
 	{"messages", messagesDocument{}, "how sending test messages went"},
+	{"metrics", metrics.MetricsDocument{}, "a rollout and the fleet as Prometheus sees them"},
 	{"notification", notify.Message{}, "what a webhook receives; no command prints it"},
 	{"outcome", report.OutcomeDocument{}, "how a rollout stands or ended"},
+	{"pins", report.PinsDocument{}, "the exact versions in fleet.lock"},
 	{"plan", report.PlanDocument{}, "a rollout, decided ahead"},
+	{"report", fleetreport.ReportDocument{}, "the fleet as it is"},
 	{"request", requestDocument{}, "what an operator asked a rollout's controller for"},
 	{"rollout", rolloutDocument{}, "one rollout of the journal"},
 	{"rollouts", rolloutsDocument{}, "the rollouts of the journal"},

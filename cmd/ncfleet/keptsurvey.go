@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/ncfleet/ncfleet/controller/plan"
+	"github.com/ncfleet/ncfleet/controller/report"
 )
 
 // lastSurvey is the file that holds the facts of the last report.
@@ -32,13 +33,11 @@ func (a *app) keepSurvey(file string, facts map[string]plan.Facts) error {
 		return fmt.Errorf("cannot keep the survey: %w", err)
 	}
 	return writeWhole(file, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
+		kept := report.SurveyDocument{FormatVersion: 1, Hosts: []report.SurveyedHostDocument{}}
 		for _, host := range slices.Sorted(maps.Keys(all)) {
-			if err := enc.Encode(all[host]); err != nil {
-				return err
-			}
+			kept.Hosts = append(kept.Hosts, report.FactsJSON(all[host]))
 		}
-		return nil
+		return report.Encode(w, kept, "")
 	})
 }
 
@@ -54,8 +53,7 @@ func readIfThere(file string) (facts map[string]plan.Facts, there bool, err erro
 // factsLimit bounds a file of facts.
 const factsLimit = 256 << 20
 
-// readFacts reads what survey prints: facts of hosts one after another, or
-// documents that hold them in "hosts".
+// readFacts reads what survey prints: one document, or a line for each host.
 func readFacts(file string) (map[string]plan.Facts, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -65,28 +63,42 @@ func readFacts(file string) (map[string]plan.Facts, error) {
 	facts := map[string]plan.Facts{}
 	dec := json.NewDecoder(io.LimitReader(f, factsLimit))
 	for {
-		var v struct {
-			plan.Facts
-			Hosts []plan.Facts `json:"hosts"`
-		}
+		var v json.RawMessage
 		err := dec.Decode(&v)
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if err == nil {
+			err = addFacts(facts, v)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read facts from %s: %w; make it with: ncfleet survey --output json > FILE", file, err)
-		}
-		if v.Host != "" {
-			facts[v.Host] = v.Facts
-		}
-		for _, h := range v.Hosts {
-			facts[h.Host] = h
+			return nil, fmt.Errorf("cannot read facts from %s: %w; make it with: ncfleet survey > FILE", file, err)
 		}
 	}
 	if len(facts) == 0 {
-		return nil, fmt.Errorf("%s holds no facts of a host; make it with: ncfleet survey --output json > FILE", file)
+		return nil, fmt.Errorf("%s holds no facts of a host; make it with: ncfleet survey > FILE", file)
 	}
 	return facts, nil
+}
+
+// addFacts takes the hosts of a survey, or one host.
+func addFacts(facts map[string]plan.Facts, text json.RawMessage) error {
+	var all report.SurveyDocument
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	if all.Hosts == nil {
+		all.Hosts = make([]report.SurveyedHostDocument, 1)
+		if err := json.Unmarshal(text, &all.Hosts[0]); err != nil {
+			return err
+		}
+	}
+	for _, h := range all.Hosts {
+		if h.Host != "" {
+			facts[h.Host] = h.Facts
+		}
+	}
+	return nil
 }
 
 // writeWhole replaces a file: readers see the old one or the new one, never a

@@ -109,6 +109,10 @@ func rootCommand(a *app) *cobra.Command {
 		sudoersCommand(a),
 		schemaCommand(a),
 		manCommand(a),
+		metricsCommand(a),
+		pinCommand(a),
+		holdCommand(a),
+		releaseCommand(a),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

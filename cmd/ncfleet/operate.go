@@ -178,7 +178,7 @@ func approveCommand(a *app) *cobra.Command {
 }
 
 func resumeCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
+	return metricsFlag(a, &cobra.Command{Use: "resume [ROLLOUT-ID]", Short: "go on with a rollout: after a pause, a halt or a controller's death", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j, err := a.read()
 			if err != nil {
@@ -198,7 +198,7 @@ func resumeCommand(a *app) *cobra.Command {
 				}
 				return nil, nil
 			})
-		}}
+		}})
 }
 
 func rollbackCommand(a *app) *cobra.Command {

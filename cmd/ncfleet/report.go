@@ -67,7 +67,7 @@ func (a *app) report(ctx context.Context, names []string, f reportFlags) error {
 		fmt.Fprintf(a.stderr, "report written to %s\n", f.html)
 	}
 	if a.json() {
-		err = report.FleetJSON(a.stdout, &d)
+		err = a.print(d)
 	} else {
 		err = report.Fleet(a.stdout, &d, a.look(a.stdout))
 	}
@@ -81,8 +81,8 @@ func (a *app) report(ctx context.Context, names []string, f reportFlags) error {
 }
 
 // fleetReport gathers facts and history and computes the report.
-func (a *app) fleetReport(ctx context.Context, names []string, f reportFlags) (fleetreport.Document, error) {
-	var d fleetreport.Document
+func (a *app) fleetReport(ctx context.Context, names []string, f reportFlags) (fleetreport.ReportDocument, error) {
+	var d fleetreport.ReportDocument
 	fleet, err := a.load()
 	if err != nil {
 		return d, err

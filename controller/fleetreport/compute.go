@@ -29,8 +29,8 @@ type Input struct {
 }
 
 // Compute makes the report. The same input gives the same document.
-func Compute(in Input) Document {
-	d := Document{
+func Compute(in Input) ReportDocument {
+	d := ReportDocument{
 		FormatVersion: FormatVersion, Made: second(in.Now), Goal: in.Goal, LifetimesOf: LifetimesOf, RequirementsOf: nextcloud.TableDate,
 		Catalogue: in.Catalogue != nil, Unreachable: []Unreachable{}, Versions: []Version{}, Lifetimes: []Lifetime{},
 		HeldBy: []HeldBy{}, Targets: []Target{}, Rollouts: []Rollout{}, Problems: append([]string{}, in.Problems...),
@@ -49,7 +49,7 @@ func Compute(in Input) Document {
 // computing is a document in the making.
 type computing struct {
 	in       *Input
-	doc      *Document
+	doc      *ReportDocument
 	past     history
 	lives    map[[2]string]*Lifetime
 	versions map[string]*Version
@@ -118,6 +118,8 @@ func (c *computing) instance(t Target, f *plan.Facts) {
 		t.State, t.Why = TargetMissing, "the survey did not look at it"
 	case seen.Missing != "":
 		t.State, t.Why = TargetMissing, seen.Missing
+	case seen.Code.Zero():
+		t.State, t.Why = TargetMissing, "its version.php could not be read"
 	}
 	if t.State != TargetOpen {
 		t.Closed = c.past.expected(at, 0)

@@ -47,7 +47,7 @@ func healthy(name, release string) plan.Facts {
 			}}}}
 }
 
-func compute(f plan.Facts, change func(*Input)) Document {
+func compute(f plan.Facts, change func(*Input)) ReportDocument {
 	in := Input{Hosts: []*inventory.Host{host(f.Host, "main")}, Facts: map[string]plan.Facts{f.Host: f}, Now: noon}
 	if change != nil {
 		change(&in)
@@ -149,8 +149,9 @@ func TestNothingIsDropped(t *testing.T) {
 	missing := healthy("lost", "29.0.1")
 	missing.Instances[0].Missing = "/var/www/nextcloud does not exist"
 	several := healthy("several", "29.0.1")
+	several.Instances = append(several.Instances, plan.InstanceFacts{Name: "blank"})
 	in := Input{Now: noon, Problems: []string{"a rollout cannot be read"},
-		Hosts: []*inventory.Host{host("gone", "main"), host("unasked", "main"), host("lost", "main"), host("plain"), host("several", "main", "other")},
+		Hosts: []*inventory.Host{host("gone", "main"), host("unasked", "main"), host("lost", "main"), host("plain"), host("several", "main", "other", "blank")},
 		Facts: map[string]plan.Facts{"gone": {Host: "gone", Unreachable: "no route to host"}, "lost": missing, "several": several,
 			"plain": {Host: "plain", SeenAt: noon, OS: plan.OS{ID: "ubuntu", Version: "24.04"}, Problems: []string{"ps is missing"}}}}
 	d := Compute(in)
@@ -159,11 +160,11 @@ func TestNothingIsDropped(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %s", t.Name, t.State, t.Why))
 	}
 	want := []string{"gone unreachable no route to host", "unasked unreachable it was not surveyed", "lost missing /var/www/nextcloud does not exist",
-		"plain host ", "several/main open ", "several/other missing the survey did not look at it"}
+		"plain host ", "several/main open ", "several/other missing the survey did not look at it", "several/blank missing its version.php could not be read"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("targets %q\nwant %q", got, want)
 	}
-	if c := d.Counts; c.Hosts != 5 || c.Unreachable != 2 || c.Instances != 5 || c.Seen != 1 || len(d.Unreachable) != 2 {
+	if c := d.Counts; c.Hosts != 5 || c.Unreachable != 2 || c.Instances != 6 || c.Seen != 1 || len(d.Unreachable) != 2 {
 		t.Errorf("counts %+v, unreachable %+v", c, d.Unreachable)
 	}
 	if want := []string{"a rollout cannot be read", "plain: ps is missing"}; !reflect.DeepEqual(d.Problems, want) {

@@ -6,8 +6,8 @@ import "time"
 // ever added within a version.
 const FormatVersion = 1
 
-// Document is the report on a fleet.
-type Document struct {
+// ReportDocument is the report on a fleet.
+type ReportDocument struct {
 	FormatVersion int       `json:"format_version"`
 	Made          time.Time `json:"made"`
 	// FactsFrom and FactsTo are when the oldest and the newest facts were seen.
@@ -147,7 +147,6 @@ const (
 	Ready   ReadyState = "ready"
 	Blocked ReadyState = "blocked"
 	Newest  ReadyState = "newest" // at the goal, or at the newest major known
-	Unclear ReadyState = "unknown"
 )
 
 // Next is the way of an instance to its goal.

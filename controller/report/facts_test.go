@@ -19,6 +19,20 @@ func TestFactsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var back SurveyedHostDocument
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	again, err := json.Marshal(back)
+	if err != nil || string(again) != string(text) {
+		t.Errorf("read back and written again: %v\n%s\nwant\n%s", err, again, text)
+	}
+	if back.Instances[0].Code != f.Instances[0].Code || back.Tools["curl"] != "/usr/bin/curl" {
+		t.Errorf("read back: %+v", back.Facts)
+	}
+	if err := json.Unmarshal([]byte(`{"format_version":2,"host":"a"}`), &back); err == nil {
+		t.Error("facts of another version were taken")
+	}
 	var got map[string]any
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatalf("%v in %s", err, text)

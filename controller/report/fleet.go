@@ -9,8 +9,12 @@ import (
 	"github.com/ncfleet/ncfleet/controller/fleetreport"
 )
 
+// shownUnreachable is of how many hosts without facts the text gives the
+// reason; all of them are named.
+const shownUnreachable = 8
+
 // Fleet writes the report on a fleet for people.
-func Fleet(w io.Writer, d *fleetreport.Document, o Options) error {
+func Fleet(w io.Writer, d *fleetreport.ReportDocument, o Options) error {
 	pg := newPage(w, o)
 	fleetHead(pg, d)
 	fleetVersions(pg, d)
@@ -29,15 +33,12 @@ func Fleet(w io.Writer, d *fleetreport.Document, o Options) error {
 	return pg.err
 }
 
-// FleetJSON writes the report on a fleet for programs: one object.
-func FleetJSON(w io.Writer, d *fleetreport.Document) error { return Encode(w, d, "  ") }
-
 func section(pg *page, title string) {
 	pg.line("")
 	pg.line("%s", pg.paint(bold, title))
 }
 
-func fleetHead(pg *page, d *fleetreport.Document) {
+func fleetHead(pg *page, d *fleetreport.ReportDocument) {
 	c := d.Counts
 	pg.line("%s", pg.paint(bold, fmt.Sprintf("Fleet of %s with %s, %s", plural(c.Hosts, "host"), plural(c.Instances, "instance"), minute(d.Made))))
 	if d.FactsFrom != nil {
@@ -48,8 +49,16 @@ func fleetHead(pg *page, d *fleetreport.Document) {
 		pg.item(2, 17, "", "facts of", text)
 	}
 	pg.item(2, 17, "", "goal", goal(d))
-	for _, u := range d.Unreachable {
-		pg.item(2, 17, red, "unreachable", u.Host+": "+u.Reason)
+	var more []string
+	for i, u := range d.Unreachable {
+		if i < shownUnreachable {
+			pg.item(2, 17, red, "unreachable", u.Host+": "+u.Reason)
+			continue
+		}
+		more = append(more, u.Host)
+	}
+	if len(more) > 0 {
+		pg.item(2, 17, red, "unreachable", fmt.Sprintf("%d more: %s", len(more), names(more)))
 	}
 	for _, g := range groupTargets(d, func(t *fleetreport.Target) string {
 		switch t.State {
@@ -65,11 +74,19 @@ func fleetHead(pg *page, d *fleetreport.Document) {
 }
 
 // goal says for people what readiness is told for.
-func goal(d *fleetreport.Document) string {
+func goal(d *fleetreport.ReportDocument) string {
 	if d.Goal == 0 {
 		return "the next major of each instance"
 	}
 	return fmt.Sprintf("Nextcloud %d", d.Goal)
+}
+
+// arrived names those that have no way before them.
+func arrived(d *fleetreport.ReportDocument) string {
+	if d.Goal == 0 {
+		return "at the newest"
+	}
+	return "there already"
 }
 
 func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
@@ -82,7 +99,7 @@ type targetGroup struct {
 
 // groupTargets groups targets by what of says of each, in the order of the
 // first; those of which it says nothing are left out.
-func groupTargets(d *fleetreport.Document, of func(*fleetreport.Target) string) []targetGroup {
+func groupTargets(d *fleetreport.ReportDocument, of func(*fleetreport.Target) string) []targetGroup {
 	var list []targetGroup
 	at := map[string]int{}
 	for i := range d.Targets {
@@ -101,7 +118,7 @@ func groupTargets(d *fleetreport.Document, of func(*fleetreport.Target) string) 
 	return list
 }
 
-func fleetVersions(pg *page, d *fleetreport.Document) {
+func fleetVersions(pg *page, d *fleetreport.ReportDocument) {
 	section(pg, "Versions")
 	most := 0
 	for _, v := range d.Versions {
@@ -164,7 +181,7 @@ func days(n int) string {
 	return plural(n/365, "year")
 }
 
-func fleetLifetimes(pg *page, d *fleetreport.Document) {
+func fleetLifetimes(pg *page, d *fleetreport.ReportDocument) {
 	section(pg, "End of life, by the makers' dates (table of "+d.LifetimesOf+")")
 	for i := range d.Lifetimes {
 		l := &d.Lifetimes[i]
@@ -174,11 +191,11 @@ func fleetLifetimes(pg *page, d *fleetreport.Document) {
 	pg.item(2, 2, dim, "", "A distribution may care longer for its own packages of PHP and databases.")
 }
 
-func fleetReady(pg *page, d *fleetreport.Document) {
+func fleetReady(pg *page, d *fleetreport.ReportDocument) {
 	c := d.Counts
 	section(pg, fmt.Sprintf("Ready for %s: %d of %d", goal(d), c.Ready, c.Seen))
 	if c.Newest > 0 {
-		pg.item(2, 17, "", "at the newest", plural(c.Newest, "instance"))
+		pg.item(2, 17, "", arrived(d), plural(c.Newest, "instance"))
 	}
 	for _, g := range obstacles(d) {
 		pg.item(2, 4, red, "✗", g.key+": "+names(g.names)+count(g.names))
@@ -211,15 +228,15 @@ func count(list []string) string {
 }
 
 // obstacles groups what is in the way of instances, apps left out.
-func obstacles(d *fleetreport.Document) []targetGroup {
+func obstacles(d *fleetreport.ReportDocument) []targetGroup {
 	return groupTexts(d, func(n *fleetreport.Next) []fleetreport.Obstacle { return n.Obstacles })
 }
 
-func notes(d *fleetreport.Document) []targetGroup {
+func notes(d *fleetreport.ReportDocument) []targetGroup {
 	return groupTexts(d, func(n *fleetreport.Next) []fleetreport.Obstacle { return n.Notes })
 }
 
-func groupTexts(d *fleetreport.Document, of func(*fleetreport.Next) []fleetreport.Obstacle) []targetGroup {
+func groupTexts(d *fleetreport.ReportDocument, of func(*fleetreport.Next) []fleetreport.Obstacle) []targetGroup {
 	var list []targetGroup
 	at := map[string]int{}
 	for i := range d.Targets {

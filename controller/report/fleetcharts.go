@@ -60,7 +60,7 @@ func bars(rows []htmlRow, class func(htmlRow) string) []htmlRow {
 	return rows
 }
 
-func versionRows(d *fleetreport.Document) []htmlRow {
+func versionRows(d *fleetreport.ReportDocument) []htmlRow {
 	ended := map[string]bool{}
 	var rows []htmlRow
 	for _, l := range d.Lifetimes {
@@ -98,7 +98,7 @@ const (
 )
 
 // timeline draws until when each product in use is cared for.
-func timeline(d *fleetreport.Document) ([]htmlYear, []htmlLifetime) {
+func timeline(d *fleetreport.ReportDocument) ([]htmlYear, []htmlLifetime) {
 	from, to := d.Made.AddDate(-yearsBefore, 0, 0), d.Made.AddDate(yearsAfter, 0, 0)
 	x := func(t time.Time) float64 { return float64(t.Sub(from)) / float64(to.Sub(from)) * 100 }
 	var years []htmlYear
@@ -165,7 +165,7 @@ func readyOf(c *fleetreport.Counts) htmlReady {
 }
 
 // heldRows draws apps against instances: a column of the strip is an instance.
-func heldRows(d *fleetreport.Document) []htmlHeld {
+func heldRows(d *fleetreport.ReportDocument) []htmlHeld {
 	column := map[string]int{}
 	for _, t := range d.Targets {
 		if t.Instance != "" {
@@ -201,7 +201,7 @@ func heldRows(d *fleetreport.Document) []htmlHeld {
 	return rows
 }
 
-func snapshotRows(d *fleetreport.Document) []htmlRow {
+func snapshotRows(d *fleetreport.ReportDocument) []htmlRow {
 	by := map[string][]string{}
 	for i := range d.Targets {
 		if t := &d.Targets[i]; t.Instance != "" {
@@ -224,7 +224,7 @@ func snapshotRows(d *fleetreport.Document) []htmlRow {
 }
 
 // closedRows draws the longest expected closed times.
-func closedRows(d *fleetreport.Document) []htmlRow {
+func closedRows(d *fleetreport.ReportDocument) []htmlRow {
 	var list []*fleetreport.Target
 	for i := range d.Targets {
 		if d.Targets[i].Closed != nil {
@@ -256,7 +256,7 @@ func closedRows(d *fleetreport.Document) []htmlRow {
 	return rows
 }
 
-func rolloutRows(d *fleetreport.Document) []htmlRollout {
+func rolloutRows(d *fleetreport.ReportDocument) []htmlRollout {
 	var rows []htmlRollout
 	for _, r := range d.Rollouts {
 		row := htmlRollout{Began: "not begun", Name: r.Name, Verdict: r.Verdict, Class: "warn", Closed: "–",

@@ -22,7 +22,7 @@ var fleetTemplate = template.Must(template.New("fleet").Parse(fleetPage))
 // FleetHTML writes the report on a fleet as one HTML page that needs nothing
 // from anywhere else: no script, no font, no picture. What comes from hosts is
 // escaped by the template.
-func FleetHTML(w io.Writer, d *fleetreport.Document) error {
+func FleetHTML(w io.Writer, d *fleetreport.ReportDocument) error {
 	p := pageOf(d)
 	var b strings.Builder
 	if err := fleetTemplate.Execute(&b, p); err != nil {
@@ -36,7 +36,7 @@ func FleetHTML(w io.Writer, d *fleetreport.Document) error {
 
 // htmlPage is what the template shows: words and geometry, nothing left to decide.
 type htmlPage struct {
-	Made, Facts, Goal           string
+	Made, Facts, Goal, Arrived  string
 	LifetimesOf, RequirementsOf string
 	SoonDays                    int
 	Catalogue                   bool
@@ -110,8 +110,8 @@ type htmlTarget struct {
 	Snapshot, Changes, Closed              string
 }
 
-func pageOf(d *fleetreport.Document) htmlPage {
-	p := htmlPage{Made: minute(d.Made), Goal: goal(d), LifetimesOf: d.LifetimesOf, RequirementsOf: d.RequirementsOf, SoonDays: fleetreport.SoonDays, Catalogue: d.Catalogue}
+func pageOf(d *fleetreport.ReportDocument) htmlPage {
+	p := htmlPage{Made: minute(d.Made), Goal: goal(d), Arrived: arrived(d), LifetimesOf: d.LifetimesOf, RequirementsOf: d.RequirementsOf, SoonDays: fleetreport.SoonDays, Catalogue: d.Catalogue}
 	if d.FactsFrom != nil {
 		p.Facts = minute(*d.FactsFrom)
 		if to := minute(*d.FactsTo); to != p.Facts {
@@ -154,7 +154,7 @@ func tiles(c *fleetreport.Counts) []htmlTile {
 	}
 }
 
-func attention(d *fleetreport.Document) []htmlAttention {
+func attention(d *fleetreport.ReportDocument) []htmlAttention {
 	var list []htmlAttention
 	for _, u := range d.Unreachable {
 		list = append(list, htmlAttention{"bad", "no facts", u.Host, u.Reason})
@@ -172,7 +172,7 @@ func attention(d *fleetreport.Document) []htmlAttention {
 	return list
 }
 
-func obstacleRows(d *fleetreport.Document) []htmlObstacle {
+func obstacleRows(d *fleetreport.ReportDocument) []htmlObstacle {
 	var list []htmlObstacle
 	for _, g := range obstacles(d) {
 		list = append(list, htmlObstacle{"bad", "in the way", g.key, len(g.names), names(g.names)})
@@ -184,7 +184,7 @@ func obstacleRows(d *fleetreport.Document) []htmlObstacle {
 }
 
 // driftRows has a row for each change, with those that show it.
-func driftRows(d *fleetreport.Document) []htmlDrift {
+func driftRows(d *fleetreport.ReportDocument) []htmlDrift {
 	var rows []htmlDrift
 	at := map[htmlDrift]int{}
 	var where [][]string
@@ -251,7 +251,6 @@ func nextWords(t *fleetreport.Target) (class, state, text string) {
 			list = append(list, o.Text)
 		}
 		return "bad", "blocked", strings.Join(list, "; ")
-	case fleetreport.Unclear:
 	}
-	return "none", "unknown", ""
+	return "none", string(t.Next.State), ""
 }

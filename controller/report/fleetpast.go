@@ -30,7 +30,7 @@ func ageClass(p *fleetreport.Proven) string {
 
 var ageClasses = []string{"today", "this week", "this month", "older", "never"}
 
-func fleetSnapshots(pg *page, d *fleetreport.Document) {
+func fleetSnapshots(pg *page, d *fleetreport.ReportDocument) {
 	section(pg, "Last snapshot that was proven, by age")
 	groups := map[string][]string{}
 	for _, g := range groupTargets(d, func(t *fleetreport.Target) string {
@@ -58,7 +58,7 @@ func changeText(c fleetreport.Change) string {
 	return c.What + " " + c.Left + " → " + c.Now
 }
 
-func fleetDrift(pg *page, d *fleetreport.Document) {
+func fleetDrift(pg *page, d *fleetreport.ReportDocument) {
 	section(pg, "Changed since the last rollout that upgraded it")
 	none, known := 0, 0
 	groups := groupTargets(d, func(t *fleetreport.Target) string {
@@ -106,7 +106,7 @@ func tenths(s float64) string {
 	return span(time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond))
 }
 
-func fleetClosed(pg *page, d *fleetreport.Document) {
+func fleetClosed(pg *page, d *fleetreport.ReportDocument) {
 	section(pg, "Expected closed time, by each instance's own history")
 	groups := groupTargets(d, func(t *fleetreport.Target) string {
 		if t.Instance == "" {
@@ -143,7 +143,7 @@ func closedRange(e *fleetreport.Expected) (rank int, words string) {
 	return len(closedSteps), "longer, " + by
 }
 
-func fleetRollouts(pg *page, d *fleetreport.Document) {
+func fleetRollouts(pg *page, d *fleetreport.ReportDocument) {
 	if len(d.Rollouts) == 0 {
 		return
 	}

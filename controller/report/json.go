@@ -48,6 +48,7 @@ type PlanDocument struct {
 	Problems []problemView `json:"problems,omitempty"`
 	// HeldBack is what is pending on idle targets, all of it held.
 	HeldBack []heldBackView `json:"held_back,omitempty"`
+	Pins     *pinView       `json:"pins,omitempty"`
 }
 
 type heldBackView struct {
@@ -157,7 +158,7 @@ func PlanJSON(p *plan.Plan, problems []plan.Problem) PlanDocument {
 			MaxUnavailable: o.MaxUnavailable, FailureBudget: o.FailureBudget, Ahead: o.Ahead, SpreadLabel: o.SpreadLabel,
 			SpreadMax: o.SpreadMax, OnHold: o.OnHold, HoldTimeoutSeconds: wholeSeconds(o.HoldTimeout),
 		},
-		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...),
+		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...), Pins: viewPin(p.Pin),
 	}
 	if w := o.Window; w != nil {
 		v.Policy.Window = &windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone}
