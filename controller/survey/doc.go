@@ -16,8 +16,9 @@
 // as wc -c prints them with "BYTES total" last, an empty line, and then the
 // outputs in that order, byte for byte. NAME is PART.out, PART.err or PART.rc;
 // PART is host, ps, fpm, df, cron, units, probe-N, inst-N, tree-N, status-N,
-// checks-N, store-N, indices-N, reach-N or shop-N. The content of PART.rc is an exit status or
-// "late". Records inside a part are lines of fields separated by tabs.
+// checks-N, store-N, indices-N, reach-N or shop-N. The content of PART.rc is an
+// exit status or "late". Records inside a part are lines of fields separated by
+// tabs.
 //
 // # What runs PHP on the host
 //
