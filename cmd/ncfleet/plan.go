@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/survey"
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -223,6 +225,7 @@ func (w *world) input(ctx context.Context) (plan.Input, error) {
 	}
 	plan.Bind(&in)
 	in.Releases, in.ReleasesProblem = w.releases(ctx, in.Facts)
+	w.tryArchives(ctx, &in)
 	if in.Catalogue, err = w.catalogue(ctx); err != nil {
 		return in, err
 	}
@@ -234,6 +237,33 @@ func (w *world) input(ctx context.Context) (plan.Input, error) {
 	}
 	in.Drivers, err = w.driverUses(ctx, in.Facts)
 	return in, err
+}
+
+// tryArchives tries from the hosts that fetch releases by themselves whether
+// each of those is there for them: a source may answer and not have it.
+func (w *world) tryArchives(ctx context.Context, in *plan.Input) {
+	if w.rollout.Core.Transfer != "fetch" {
+		return
+	}
+	archives := plan.Archives(*in)
+	var requests []survey.Request
+	for _, name := range w.rollout.Hosts {
+		if h := w.fleet.Host(name); h != nil && len(archives[name]) > 0 && !silent(in.Facts[name].Downloads) {
+			bare := *h
+			bare.Instances = nil
+			requests = append(requests, survey.Request{Host: bare, Remote: w.pool.Host(remoteConfig(h)), Now: now, Downloads: archives[name]})
+		}
+	}
+	for _, f := range survey.Many(ctx, requests, w.app.parallel, survey.Take) {
+		all := in.Facts[f.Host]
+		all.Downloads = append(all.Downloads, f.Downloads...)
+		in.Facts[f.Host] = all
+	}
+}
+
+// silent reports whether a source did not answer at all.
+func silent(tried []plan.Reach) bool {
+	return slices.ContainsFunc(tried, func(r plan.Reach) bool { return !r.OK && r.Status == 0 })
 }
 
 // driverUses names the drivers of the rollout's hosts with their versions; the

@@ -120,6 +120,27 @@ func Subjects(fleet *inventory.Fleet, r *inventory.Rollout, facts map[string]Fac
 	return out
 }
 
+// Archives are the URLs of the releases that the instances of a rollout's hosts
+// need, by host, each once and in the order of the way.
+func Archives(in Input) map[string][]string {
+	hosts := hostsByName(in.Fleet)
+	out := map[string][]string{}
+	for _, ref := range Targets(in.Fleet, in.Rollout) {
+		f := in.Facts[ref.Host]
+		l := &look{in: &in, ref: ref, host: hosts[ref.Host], facts: &f, seen: f.Instance(ref.Instance)}
+		if l.seen == nil || l.seen.Missing != "" || l.seen.Code.Zero() {
+			continue
+		}
+		l.findHops()
+		for _, h := range l.hops {
+			if !contains(out[ref.Host], h.Release.URL) {
+				out[ref.Host] = append(out[ref.Host], h.Release.URL)
+			}
+		}
+	}
+	return out
+}
+
 // HostSubjects says what snapshots of a host are of, by target name, whatever
 // a rollout would want of it: every instance that the facts know, or the host
 // when it has none.
