@@ -24,7 +24,7 @@ import (
 
 func applyCommand(a *app) *cobra.Command {
 	var name string
-	var yes bool
+	var yes, fresh bool
 	c := &cobra.Command{
 		Use:   "apply [PLANFILE]",
 		Short: "carry out a plan in waves; without a file, plan first and ask",
@@ -32,10 +32,13 @@ func applyCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p plan.Plan
 			var err error
+			if len(args) == 1 && fresh {
+				return &exitCode{exitUsage, "error: --new-pins is for making a plan, and " + args[0] + " is made; leave one of them out"}
+			}
 			if len(args) == 1 {
 				p, err = a.readPlan(args[0])
 			} else {
-				p, err = a.planAndAsk(cmd.Context(), name, yes)
+				p, err = a.planAndAsk(cmd.Context(), name, yes, fresh)
 			}
 			if errors.Is(err, errNothing) {
 				a.say("nothing to do")
@@ -48,13 +51,14 @@ func applyCommand(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&name, "rollout", "", "the rollout to plan when no file is given")
+	c.Flags().BoolVar(&fresh, "new-pins", false, "as of plan, when no file is given")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask (needed without a terminal)")
 	return metricsFlag(a, c)
 }
 
 // planAndAsk plans, shows and lets the operator decide.
-func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan, error) {
-	p, problems, err := a.plan(ctx, name)
+func (a *app) planAndAsk(ctx context.Context, name string, yes, fresh bool) (plan.Plan, error) {
+	p, problems, err := a.plan(ctx, name, fresh)
 	if err != nil {
 		return p, err
 	}
@@ -238,7 +242,7 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	}
 	quiet := sync.OnceFunc(shown.end)
 	defer quiet() // also when the loop panics
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told, measured},
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told, measured, &pinner{app: a, id: id, j: j}},
 		Zones: before.Zones, Who: who(), Now: now})
 	if err != nil {
 		return err

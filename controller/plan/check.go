@@ -95,6 +95,11 @@ func (l *look) checkRivals() {
 		if detail == "" {
 			detail = "an active " + r.Kind + " that changes packages or Nextcloud by itself"
 		}
+		if l.absent() {
+			l.warn(problem("rival_removed", "removed for good, as auto_update = \"absent\" says: "+where, detail,
+				"nothing to do: it is kept aside; ncfleet release --absent "+l.host.Name+" puts it back"))
+			continue
+		}
 		l.warn(problem("rival_held", "held during the rollout: "+where, detail,
 			"nothing to do: it is put back as found"))
 	}

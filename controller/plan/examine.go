@@ -30,7 +30,7 @@ func Examine(in Input) ([]Diagnosis, []Problem) {
 	hosts := hostsByName(in.Fleet)
 	var out []Diagnosis
 	for _, ref := range Targets(in.Fleet, in.Rollout) {
-		l := decide(&in, hosts, ref)
+		l := decide(&in, hosts, ref, nil)
 		l.blocked, l.warnings = withoutEffects(l.blocked, l.warnings, l.seen)
 		out = append(out, Diagnosis{Target: ref.Name, Blocked: l.blocked, Warnings: l.warnings})
 	}

@@ -36,6 +36,11 @@ type Input struct {
 	Zones Zones
 	// thorough makes every check, whether or not anything is to be done.
 	thorough bool
+	// Lock are the pins that bind a rollout with pin = "canary"; nil lets its
+	// first wave run the newest versions, which bind the others.
+	Lock *Pinned
+
+	unpinned map[string]Problem // by host, filled by Bind
 }
 
 // AppRelease is one release of an app as a catalogue lists it. Empty bounds

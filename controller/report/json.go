@@ -48,6 +48,7 @@ type PlanDocument struct {
 	Problems []problemView `json:"problems,omitempty"`
 	// HeldBack is what is pending on idle targets, all of it held.
 	HeldBack []heldBackView `json:"held_back,omitempty"`
+	Pins     *pinView       `json:"pins,omitempty"`
 }
 
 type heldBackView struct {
@@ -174,7 +175,7 @@ func PlanJSON(p *plan.Plan, problems []plan.Problem) PlanDocument {
 			MaxUnavailable: o.MaxUnavailable, FailureBudget: o.FailureBudget, Ahead: o.Ahead, SpreadLabel: o.SpreadLabel,
 			SpreadMax: o.SpreadMax, OnHold: o.OnHold, HoldTimeoutSeconds: wholeSeconds(o.HoldTimeout),
 		},
-		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...),
+		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...), Pins: viewPin(p.Pin),
 	}
 	for _, w := range o.AllWindows() {
 		v.Policy.Windows = append(v.Policy.Windows, windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone})

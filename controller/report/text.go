@@ -53,6 +53,7 @@ func head(pg *page, p *plan.Plan) {
 	pg.item(2, 17, "", "users in", "about "+online+" a target of work that nobody notices")
 	pg.item(2, 17, "", "in all", "about "+whole(p)+"; approvals and closed windows come on top")
 	policy(pg, p)
+	pinned(pg, p.Pin)
 	pg.item(2, 17, "", "facts of", p.Made.UTC().Format("2006-01-02 15:04 MST"))
 	pg.item(2, 17, "", "plan", plan.Digest(*p)[:12])
 }
