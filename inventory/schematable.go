@@ -13,7 +13,7 @@ func oneOf(help string, words ...string) attribute { return attribute{"word", he
 
 // schemaRequired are the attributes that a block cannot do without.
 var schemaRequired = map[string][]string{
-	"host": {"address"}, "nextcloud": {"path", "url"}, "group": {"hosts"}, "spread": {"label"}, "bastion": {"address"},
+	"host": {"address"}, "nextcloud": {"path", "url"}, "group": {"hosts"}, "bastion": {"address"}, "spread": {"label"},
 }
 
 // schemaAttributes are all attributes by block. One that is missing here takes
@@ -30,22 +30,22 @@ var schemaAttributes = map[string]attribute{
 	"ssh.key_passphrase":  takes("secret", "What opens the keys."),
 	"ssh.certificates":    takes("list", "Certificate files for the keys."),
 	"ssh.agent":           takes("bool", "Use the keys of the running ssh-agent."),
-	"ssh.agent_socket":    takes("text", "The agent's socket, or none."),
-	"ssh.identities_only": takes("bool", "Offer the named keys alone, whatever the agent holds."),
+	"ssh.agent_socket":    takes("text", "The socket of the agent to use, or none."),
+	"ssh.identities_only": takes("bool", "Of the agent's keys only those that keys and certificates name."),
 	"ssh.known_hosts":     takes("list", "Files of host keys; ~/.ssh/known_hosts."),
 	"ssh.host_keys":       oneOf("Whether an unknown host key is taken at the first contact.", "strict", "accept-new"),
-	"ssh.host_key_alias":  takes("text", "The name that known_hosts knows the host by."),
-	"ssh.jump":            takes("list", "Bastions on the way, outermost first: user@host:port."),
-	"ssh.config":          takes("text", "Take what is not said here from ssh_config: true, or a file."),
+	"ssh.host_key_alias":  takes("text", "The host's name in known_hosts; its address."),
+	"ssh.jump":            takes("list", "Bastions on the way, outermost first: their names, or user@host:port."),
+	"ssh.config":          takes("text", "An ssh_config to ask ssh -G about the host, or true for ssh's own files."),
 	"ssh.connect_timeout": takes("duration", "How long connecting may take."),
 	"ssh.keepalive":       takes("duration", "How often a silent connection is tried."),
 	"ssh.sudo":            oneOf("Whether steps become root through sudo.", "auto", "none"),
 	"ssh.sudo_password":   takes("secret", "What sudo asks for."),
 
 	"bastion.address":     takes("text", "An IP address or DNS name, without a port."),
-	"bastion.handshakes":  takes("number", "Most connections to it that are not yet logged in."),
-	"bastion.channels":    takes("number", "Most hosts reached through one connection to it."),
-	"bastion.connections": takes("number", "Most connections to it."),
+	"bastion.handshakes":  takes("number", "Hosts behind it that are being connected to at once; 32."),
+	"bastion.channels":    takes("number", "Hosts on one connection to it; 200."),
+	"bastion.connections": takes("number", "Connections to it; 4."),
 
 	"host.for_each":    takes("any", "One host for each element of a set of texts or a map."),
 	"host.name":        takes("text", "With for_each: the name of each host."),
@@ -65,7 +65,7 @@ var schemaAttributes = map[string]attribute{
 	"nextcloud.probe_password": takes("secret", "The password of probe_user."),
 
 	"group.hosts":       takes("selection", "Who is in the group."),
-	"group.parallel":    takes("number", "Most of its hosts that are connected to at one time."),
+	"group.parallel":    takes("number", "Most of its hosts at once; no bound."),
 	"group.labels":      takes("map", "Labels for all of its hosts."),
 	"group.packages":    takes("text", "The package driver of its hosts."),
 	"group.snapshot":    takes("text", "The snapshot driver of its hosts."),

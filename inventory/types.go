@@ -80,7 +80,7 @@ type SSH struct {
 }
 
 // UsualSSHConfig as SSH.Config stands for the files that ssh itself reads.
-const UsualSSHConfig = "usual"
+const UsualSSHConfig = "true"
 
 // Jump is one bastion on the way to a host.
 type Jump struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/remote"
 	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/trace"
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
@@ -41,6 +42,8 @@ type app struct {
 	metricsAt net.Listener
 	// reached hears of attempts to connect, once a rollout runs.
 	reached func(host string, err error)
+	sender  *trace.Sender
+	traced  bool // the environment was asked for traces
 }
 
 func newApp() *app {

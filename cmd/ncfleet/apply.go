@@ -20,6 +20,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
 	"github.com/ncfleet/ncfleet/controller/rollout"
+	"github.com/ncfleet/ncfleet/controller/trace"
 )
 
 func applyCommand(a *app) *cobra.Command {
@@ -242,7 +243,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	}
 	quiet := sync.OnceFunc(shown.end)
 	defer quiet() // also when the loop panics
-	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: sinks{eventStream{a}, shown, told, measured, &pinner{app: a, id: id, j: j}},
+	hear := sinks{eventStream{a}, shown, told, measured, &pinner{app: a, id: id, j: j}}
+	if sender := a.traces(); sender != nil {
+		hear = append(hear, trace.NewRollout(sender, id, before))
+	}
+	c, err := controller.New(controller.Config{ID: id, Plan: p, Journal: j, Performer: guarded{performer, quiet}, Sink: hear,
 		Zones: before.Zones, Who: who(), Now: now})
 	if err != nil {
 		return err

@@ -223,11 +223,16 @@ func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[s
 	}
 	counted := w.app.count("surveyed", hosts)
 	defer counted.end()
+	var told *surveyed
+	sender := w.app.traces()
+	if sender != nil {
+		told = &surveyed{}
+	}
 	list := survey.Many(ctx, requests, w.app.parallel, func(ctx context.Context, r survey.Request) plan.Facts {
 		defer counted.done(r.Host.Name)
 		ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 		defer cancel()
-		f := survey.Take(ctx, r)
+		f := told.take(func() plan.Facts { return survey.Take(ctx, r) })
 		if len(requests) > w.app.parallel {
 			if h, ok := r.Remote.(*remote.Host); ok {
 				_ = h.Disconnect() // it is dialled again when needed
@@ -235,6 +240,13 @@ func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[s
 		}
 		return f
 	})
+	if sender != nil {
+		name := ""
+		if w.rollout != nil {
+			name = w.rollout.Name
+		}
+		sender.Survey(name, told.list)
+	}
 	facts := make(map[string]plan.Facts, len(list))
 	for _, f := range list {
 		facts[f.Host] = f
