@@ -13,7 +13,8 @@ release_unit() {
 		say "still held by another site: $unit"
 		return 0
 	fi
-	[ "$NAME" != @absent ] || systemctl unmask "$unit" >/dev/null 2>&1 || fail "cannot unmask $unit"
+	# What stays masked cannot be enabled, which tells.
+	[ "$NAME" != @absent ] || systemctl unmask "$unit" >/dev/null 2>&1
 	case ${rest#*"$TAB"} in enabled*) systemctl enable "$unit" >/dev/null 2>&1 || fail "cannot enable $unit" ;; esac
 	case ${rest%%"$TAB"*} in active*) systemctl start "$unit" 2>"$SITE/err" || fail "cannot start $unit: $(tail -n 1 "$SITE/err")" ;; esac
 	say "released $unit"
