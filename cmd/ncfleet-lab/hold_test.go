@@ -20,7 +20,6 @@ func TestOperatorsHold(t *testing.T) {
 		t.Skip("one host, two rollouts and two reboots take minutes; NCFLEET_TEST_ALL=1 plays them")
 	}
 	s := (&scene{fleet: holds.bring(t), dir: t.TempDir()}).open(play{seconds: 1, system: true})
-	s.closeLedger()
 	look := func() string { return s.host.exec("sh", "-c", rivals) }
 	reboot := func() {
 		t.Helper()

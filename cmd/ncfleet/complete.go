@@ -26,6 +26,14 @@ func completions(a *app, root *cobra.Command) {
 				verb.ValidArgsFunction = names(a.hostNames)
 			}
 		}
+		if c.Name() == "pin" {
+			for _, verb := range c.Commands() {
+				verb.ValidArgsFunction = names(a.rolloutNames)
+				if verb.Name() == "update" {
+					verb.ValidArgsFunction = names(a.rolloutIDs)
+				}
+			}
+		}
 		switch c.Name() {
 		case "survey", "lease", "hold", "release":
 			c.ValidArgsFunction = names(a.hostNames)
