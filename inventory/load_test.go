@@ -178,6 +178,36 @@ group "two" {
 	}
 }
 
+func TestPinAndAutoUpdate(t *testing.T) {
+	fleet := mustLoad(t, `
+host "a" {
+  address     = "192.0.2.1"
+  auto_update = "hold"
+}
+host "b" { address = "192.0.2.2" }
+host "c" { address = "192.0.2.3" }
+group "ours" {
+  hosts       = ["a", "b"]
+  auto_update = "absent"
+}
+rollout "r" {
+  pin = "canary"
+  system { level = "security" }
+}
+rollout "free" {
+  system { level = "security" }
+}
+`)
+	for name, want := range map[string]string{"a": "hold", "b": "absent", "c": ""} {
+		if got := fleet.Host(name).AutoUpdate; got != want {
+			t.Errorf("%s: auto_update is %q, want %q", name, got, want)
+		}
+	}
+	if fleet.Rollout("r").Pin != "canary" || fleet.Rollout("free").Pin != "" {
+		t.Errorf("pins: %q, %q", fleet.Rollout("r").Pin, fleet.Rollout("free").Pin)
+	}
+}
+
 func TestSelections(t *testing.T) {
 	const fleetText = `
 host "a" {

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 		panic(err) // it is a flag of every test program
 	}
 	code := m.Run()
-	if problems := slices.Concat(shared.end(), official.end(), mixed.end(), btrfs.end()); len(problems) > 0 {
+	if problems := slices.Concat(shared.end(), official.end(), mixed.end(), btrfs.end(), holds.end()); len(problems) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: the lab left behind:\n  %s\n", strings.Join(problems, "\n  "))
 		code = 1
 	}
@@ -77,6 +77,8 @@ var (
 	mixed = sharedFleet{name: "-mixed", size: 2 * len(lab.Distros), distros: lab.Distros}
 	// btrfs is one host whose data disk is btrfs.
 	btrfs = sharedFleet{name: "-btrfs", size: 1, dbs: []string{"mariadb"}, disks: []string{"btrfs"}}
+	// holds is one host for what rival updaters do over reboots.
+	holds = sharedFleet{name: "-holds", size: 1, dbs: []string{"sqlite"}}
 )
 
 // fleet is the shared fleet in the hands of one test.

@@ -23,8 +23,18 @@ import (
 // minutes for each unit that has one.
 const holdLimit = 40 * time.Minute
 
-// holdLease is the word in a host's lease while an operator holds or releases.
-const holdLease = "operator"
+// holdToken is a host's lease while an operator holds or releases. It is the
+// operator's own: whoever comes once more, after a lost link, has it again, and
+// another operator, whose clock may differ, finds it held.
+func holdToken(who string, at time.Time) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' {
+			return c
+		}
+		return '-'
+	}, who)
+	return fmt.Sprintf("operator-%s %d %x", name, at.UnixMicro(), at.UnixNano())
+}
 
 func holdCommand(a *app) *cobra.Command {
 	var reason string
@@ -105,8 +115,7 @@ func (a *app) leased(ctx context.Context, conn *remote.Host, i nextcloud.Invocat
 	if err != nil {
 		return err
 	}
-	began := now()
-	token := fmt.Sprintf("%s %d %x", holdLease, began.Unix(), began.UnixNano())
+	token := holdToken(who(), now())
 	if _, err := conn.Lease(ctx, who(), token); err != nil {
 		return err
 	}

@@ -183,8 +183,7 @@ func planCommand(a *app) *cobra.Command {
 	return c
 }
 
-// plan surveys and decides.
-// With fresh the pins of fleet.lock do not bind it.
+// plan surveys and decides. With fresh the pins of fleet.lock do not bind it.
 func (a *app) plan(ctx context.Context, name string, fresh bool) (plan.Plan, []plan.Problem, error) {
 	fleet, err := a.load()
 	if err != nil {

@@ -176,6 +176,30 @@ func TestRemovedForGood(t *testing.T) {
 	}
 }
 
+// TestRemovedWhileHeld: of both an operator's hold and a removal each ends by
+// itself, whichever comes first.
+func TestRemovedWhileHeld(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{nextcloud.HeldByOperator, nextcloud.HeldAsAbsent} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			s := newHeldSite(t)
+			units, crons := []string{"apt-daily.timer"}, []string{"/etc/cron.d/nc-update", "/etc/crontab"}
+			s.call(nextcloud.HoldFor(s.state, "ops@desk", "", units, crons))
+			s.call(nextcloud.Remove(s.state, units, crons))
+			s.want("both", "masked")
+			second, between := nextcloud.HeldByOperator, ""
+			if first == nextcloud.HeldByOperator {
+				second, between = nextcloud.HeldAsAbsent, "masked"
+			}
+			s.call(nextcloud.ReleaseFor(s.state, first))
+			s.want("one", between)
+			s.call(nextcloud.ReleaseFor(s.state, second))
+			s.want("none", heldBefore)
+		})
+	}
+}
+
 // TestPinnedApps: with pins an app goes to a pinned version or stays as it is.
 func TestPinnedApps(t *testing.T) {
 	t.Parallel()

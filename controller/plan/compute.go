@@ -127,9 +127,7 @@ func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, 
 			l.tells = pin.learns()
 			wave.Targets = append(wave.Targets, l.target(wave.Name))
 		}
-		if len(l.blocked) == 0 {
-			pin.note(l)
-		}
+		pin.note(l)
 	}
 }
 

@@ -136,6 +136,7 @@ func (l *look) takePackages() {
 	if p, ok := l.in.unpinned[l.host.Name]; ok {
 		l.block(p)
 	}
+	l.checkTried()
 	if len(l.sel.Changes) == 0 {
 		l.checkReadable() // that nothing is seen to wait may not be true
 	}

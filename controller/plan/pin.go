@@ -56,7 +56,7 @@ func (in *Input) bound() *limits {
 			remedy: "let the first wave run new versions, which then replace the pins: ncfleet plan " + r.Name + " --new-pins"}
 	}
 	wave := r.Waves[0].Name
-	return &limits{Pins: Pins{Packages: canaryPackages(in.Fleet, r, in.Facts)}, source: "wave " + wave,
+	return &limits{Pins: Pins{Packages: canaryPackages(in.Fleet, r, in.Facts, nil)}, source: "wave " + wave,
 		remedy: "have such a host in wave " + wave + ", which tries all versions first, or leave it to another rollout"}
 }
 
@@ -133,14 +133,14 @@ func (b *limits) hold(s inventory.System, f driver.PackageFacts, platform string
 	return out, trouble
 }
 
-// canaryPackages are the packages of the first wave's hosts once the selection
-// is installed.
-func canaryPackages(fleet *inventory.Fleet, r *inventory.Rollout, facts map[string]Facts) map[string]map[string]string {
+// canaryPackages are the packages of the first wave's hosts, but for some, once
+// the selection is installed.
+func canaryPackages(fleet *inventory.Fleet, r *inventory.Rollout, facts map[string]Facts, without map[string]bool) map[string]map[string]string {
 	out := map[string]map[string]string{}
 	for _, name := range Canary(r) {
 		f, ok := facts[name]
 		h := fleet.Host(name)
-		if !ok || h == nil || f.Packages == nil || f.Unreachable != "" {
+		if !ok || h == nil || f.Packages == nil || f.Unreachable != "" || without[name] {
 			continue
 		}
 		mine := maps.Clone(f.Packages.Installed)
@@ -178,6 +178,8 @@ type pinner struct {
 	wave  string
 	first bool // the first wave is being decided
 	loose bool // its apps are known only when it has run
+	// blocked are hosts of the first wave on which nothing will be tried.
+	blocked map[string]bool
 }
 
 func startPinning(in *Input) *pinner {
@@ -187,11 +189,11 @@ func startPinning(in *Input) *pinner {
 	if in.unpinned == nil {
 		Bind(in)
 	}
-	p := &pinner{lock: in.Lock, wave: in.Rollout.Waves[0].Name, first: true}
+	p := &pinner{lock: in.Lock, wave: in.Rollout.Waves[0].Name, first: true, blocked: map[string]bool{}}
 	if in.Lock != nil {
 		p.bound = in.bound()
 	} else {
-		p.new = &Pins{Releases: map[string]PinnedRelease{}, Apps: map[string]string{}, Packages: canaryPackages(in.Fleet, in.Rollout, in.Facts)}
+		p.new = &Pins{Releases: map[string]PinnedRelease{}, Apps: map[string]string{}}
 	}
 	return p
 }
@@ -211,6 +213,10 @@ func (p *pinner) note(l *look) {
 	if !p.learns() {
 		return
 	}
+	if len(l.blocked) > 0 {
+		p.blocked[l.ref.Host] = true
+		return
+	}
 	p.new.note(l)
 	p.loose = p.loose || l.update && len(l.hops) > 0
 }
@@ -226,7 +232,8 @@ func (p *pinner) firstWaveDecided(in *Input) {
 		return
 	}
 	p.bound = in.bound()
-	p.bound.Releases, p.bound.Apps = p.new.Releases, p.new.Apps
+	p.new.Packages = canaryPackages(in.Fleet, in.Rollout, in.Facts, p.blocked)
+	p.bound.Pins = *p.new
 	if p.loose {
 		p.bound.Apps = nil
 	}
@@ -236,7 +243,10 @@ func (p *pinner) outcome() *Pinning {
 	if p == nil {
 		return nil
 	}
-	out := &Pinning{Wave: p.wave, New: p.new}
+	out := &Pinning{Wave: p.wave}
+	if p.new != nil && len(p.new.Releases)+len(p.new.Packages)+len(p.new.Apps) > 0 {
+		out.New = p.new
+	}
 	if p.lock != nil {
 		head := *p.lock
 		head.Pins = Pins{}
@@ -272,6 +282,24 @@ func (p *Pins) note(l *look) {
 		}
 	}
 	join(p.Apps, after)
+}
+
+// checkTried blocks what only hosts of the first wave would have tried on which
+// nothing will be done.
+func (l *look) checkTried() {
+	if l.limits == nil || l.in.Lock != nil {
+		return
+	}
+	versions := l.limits.Packages[Platform(l.host, l.facts)]
+	for _, c := range l.sel.Changes {
+		name, _, _ := strings.Cut(c.Name, ":")
+		if contains(strings.Fields(versions[c.Name]), c.To) || contains(strings.Fields(versions[name]), c.To) {
+			continue
+		}
+		l.block(problem("canary_blocked", "the host that would try these packages first is blocked",
+			fmt.Sprintf("%s %s is tried by no host of %s that is not blocked", c.Name, c.To, l.limits.source), "see to the blocked host of the first wave, then plan again"))
+		return
+	}
 }
 
 // pinnedReleases are the releases of the source that the target may get.

@@ -205,6 +205,32 @@ func TestNotPinned(t *testing.T) {
 	}
 }
 
+// TestBlockedCanaryProvesNothing: what only a blocked host of the first wave would
+// have tried goes nowhere and is not pinned.
+func TestBlockedCanaryProvesNothing(t *testing.T) {
+	in := pinnedFixture(3)
+	f := in.Facts["cloud-01"]
+	f.Lease = "somebody"
+	in.Facts["cloud-01"] = f
+	p := pinnedPlan(t, in)
+	if len(p.Blocked) != 3 || len(p.Waves) != 0 || p.Pin.New != nil {
+		t.Fatalf("blocked %+v, pin %+v", p.Blocked, p.Pin)
+	}
+	var codes []string
+	for _, pr := range p.Blocked[1].Problems {
+		codes = append(codes, pr.Code)
+	}
+	if !slices.Contains(codes, "canary_blocked") || !slices.Contains(codes, "not_pinned") {
+		t.Errorf("cloud-02 is blocked by %v", codes)
+	}
+	// Another host of the first wave proves them.
+	in.Rollout.Waves[0].Hosts, in.Rollout.Waves[1].Hosts = []string{"cloud-01", "cloud-02"}, []string{"cloud-03"}
+	p = pinnedPlan(t, in)
+	if len(p.Blocked) != 1 || p.Pin.New == nil || p.Pin.New.Packages[deb12]["openssl"] != "3.0.17-1" || p.Pin.New.Packages[deb12]["curl"] != "" {
+		t.Errorf("blocked %+v, pin %+v", p.Blocked, p.Pin.New)
+	}
+}
+
 func TestLockFile(t *testing.T) {
 	p := pinnedPlan(t, pinnedFixture(2))
 	sum := strings.Repeat("0f", 64)

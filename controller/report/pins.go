@@ -54,6 +54,8 @@ func pinned(pg *page, p *plan.Pinning) {
 	case p == nil:
 	case p.Lock != nil:
 		pg.item(2, 17, "", "pins", "the versions of "+plan.LockName+", as wave "+p.Lock.Wave+" of "+p.Lock.RolloutID+" ran them, and no others")
+	case p.New == nil:
+		pg.item(2, 17, yellow, "pins", "none: nothing can be tried on wave "+p.Wave)
 	default:
 		pg.item(2, 17, "", "pins", "new: later waves get what wave "+p.Wave+" gets; once that has passed it is written to "+plan.LockName)
 	}

@@ -14,8 +14,7 @@ offered() {
 }
 
 main() {
-	exec 3>&1
-
+	exec 3>&1 # for notes of what runs in a substitution
 	parse "$@"
 	need_tree
 	one_writer

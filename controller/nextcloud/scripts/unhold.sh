@@ -9,11 +9,12 @@ uncomment() {
 
 release_unit() {
 	unit=${1%%"$TAB"*} rest=${1#*"$TAB"}
+	# What stays masked cannot be enabled, which tells.
+	[ "$NAME" != @absent ] || systemctl unmask "$unit" >/dev/null 2>&1
 	if shared "$unit$TAB" units; then
 		say "still held by another site: $unit"
 		return 0
 	fi
-	[ "$NAME" != @absent ] || systemctl unmask "$unit" >/dev/null 2>&1 || fail "cannot unmask $unit"
 	case ${rest#*"$TAB"} in enabled*) systemctl enable "$unit" >/dev/null 2>&1 || fail "cannot enable $unit" ;; esac
 	case ${rest%%"$TAB"*} in active*) systemctl start "$unit" 2>"$SITE/err" || fail "cannot start $unit: $(tail -n 1 "$SITE/err")" ;; esac
 	say "released $unit"
@@ -39,6 +40,10 @@ file_back() {
 release_cron() {
 	kind=${1%% *} what=${1#* }
 	if shared "$1" crons; then
+		place_of "$what"
+		if [ "$kind" = file ] && [ "$NAME" = @absent ] && [ -e "$PLACE" ]; then
+			mv -f "$PLACE" "${what%/*}/.ncfleet-held-${what##*/}" || fail "cannot move $PLACE back"
+		fi
 		say "still held by another: $what"
 		return 0
 	fi
