@@ -178,8 +178,8 @@ func (r *rollouts) nothingToDo() {
 	if err := os.WriteFile(r.file, append(text, "\nrollout \"idle\""+calm+"\n}\n"...), 0o644); err != nil {
 		r.Fatal(err)
 	}
-	r.both(exitOK, "plan", "idle")
-	r.both(exitOK, "apply", "--rollout", "idle", "--yes")
+	r.want(exitOK, "plan", "idle", "--output", outputNDJSON)
+	r.want(exitOK, "apply", "--rollout", "idle", "--yes", "--output", outputJSON)
 }
 
 // plans looks at the hosts, sound and ill.
@@ -192,9 +192,9 @@ func (r *rollouts) plans() {
 		r.edit(config, "'maintenance' => false", "'maintenance' => true")
 		defer r.edit(config, "'maintenance' => true", "'maintenance' => false")
 	}
-	r.both(exitError, "plan", "monthly")
-	r.both(exitError, "doctor", "monthly")
-	r.both(exitError, "apply", "--rollout", "monthly", "--yes")
+	r.want(exitError, "plan", "monthly", "--output", outputJSON)
+	r.want(exitError, "doctor", "monthly", "--output", outputNDJSON)
+	r.want(exitError, "apply", "--rollout", "monthly", "--yes", "--output", outputJSON)
 }
 
 var interrupted = []moment{{waitsForApproval, func(c *command) { c.interrupt(1) }}}
@@ -208,10 +208,9 @@ func (r *rollouts) starts() {
 	}}}, append(apply, outputNDJSON, "--state", elsewhere)...)
 	r.both(exitAborted, "resume", "--state", elsewhere)
 	r.until(exitHalted, interrupted, append(apply, outputJSON)...)
-	r.both(exitError, "apply", "--rollout", "monthly", "--yes") // the one before has not ended
 	r.until(exitHalted, []moment{{waitsForApproval, func(c *command) {
 		c.beside.Go(func() {
-			r.both(exitLocked, "apply", "--rollout", "monthly", "--yes")
+			r.want(exitLocked, append(apply, outputNDJSON)...)
 			r.both(exitLocked, "resume")
 			for _, form := range []string{outputJSON, outputNDJSON} {
 				r.want(exitOK, "pause", "--output", form)
