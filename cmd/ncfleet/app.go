@@ -35,6 +35,9 @@ type app struct {
 	noColor   bool
 	parallel  int
 
+	// signals are the operator's, to a rollout that runs; nil means the process's.
+	signals chan os.Signal
+
 	fleet *inventory.Fleet
 	mu    sync.Mutex
 	pool  *remote.Pool

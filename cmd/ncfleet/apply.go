@@ -290,8 +290,11 @@ func signOfLife(p *report.Progress) (end func()) {
 func (a *app) interrupts(ctx context.Context, shown *course) (context.Context, <-chan struct{}, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	drain := make(chan struct{})
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signals := a.signals
+	if signals == nil {
+		signals = make(chan os.Signal, 2)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	}
 	go func() {
 		select {
 		case <-signals:

@@ -115,7 +115,8 @@ func keepsContract(t *testing.T, args []string, code int, stdout, stderr string)
 	t.Helper()
 	c, _, err := rootCommand(&app{stdout: io.Discard, stderr: io.Discard}).Find(args)
 	if err != nil {
-		t.Fatalf("%v: %v", args, err)
+		t.Errorf("%v: %v", args, err)
+		return "", "", nil
 	}
 	k, ok := contractOf(c)
 	if !ok {
@@ -144,7 +145,8 @@ func keepsContract(t *testing.T, args []string, code int, stdout, stderr string)
 	for d.More() {
 		var text json.RawMessage
 		if err := d.Decode(&text); err != nil {
-			t.Fatalf("%v prints what is no JSON: %v\n%s", args, err, stdout)
+			t.Errorf("%v prints what is no JSON: %v\n%s", args, err, stdout)
+			break
 		}
 		kind, err := oneOf(text, allowed)
 		if err != nil {

@@ -33,14 +33,24 @@ type fleet struct {
 func newFleet(t *testing.T, hosts int, faults ...sim.Fault) *fleet {
 	t.Helper()
 	t.Parallel()
+	skipFleet(t, hosts)
+	return startFleet(t, hosts, 5*time.Minute+time.Duration(hosts)*5*time.Second)
+}
+
+func skipFleet(t *testing.T, hosts int) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("carries out rollouts over simulated hosts: some seconds each")
 	}
 	if raceDetector && hosts > 1 {
 		t.Skip("simulated hosts take minutes under the race detector; one of them is enough there")
 	}
-	// The fleet ends with it.
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute+time.Duration(hosts)*5*time.Second)
+}
+
+// startFleet starts a fleet that ends after a time, or with the test.
+func startFleet(t *testing.T, hosts int, limit time.Duration) *fleet {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(stop)
 	s, err := sim.Start(ctx, sim.Options{Dir: t.TempDir(), Hosts: hosts, UpgradeSeconds: 0.3, Faults: map[string][]sim.Fault{sim.HostName(1): faults}})
 	if err != nil {
