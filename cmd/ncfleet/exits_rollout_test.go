@@ -115,6 +115,7 @@ type rollouts struct {
 }
 
 func (r *rollouts) play() {
+	r.edit(r.file, "rollout \""+sim.RolloutMonthly+"\" {", "rollout \""+sim.RolloutMonthly+"\" {\n  pin = \"canary\"")
 	r.nothingToDo()
 	r.plans()
 	r.approvalOf("canary")
@@ -186,6 +187,9 @@ func (r *rollouts) nothingToDo() {
 func (r *rollouts) plans() {
 	r.both(exitChanges, "plan", "monthly")
 	r.both(exitOK, "survey")
+	r.both(exitOK, "report")
+	r.both(exitOK, "hold", "cloud-02")
+	r.both(exitOK, "release", "cloud-02")
 	r.both(exitOK, "doctor", "monthly")
 	for _, host := range []string{"cloud-01", "cloud-02"} {
 		config := r.onHost(host, "srv", "nextcloud", "config", "config.php")
@@ -226,6 +230,7 @@ func (r *rollouts) starts() {
 func (r *rollouts) upgradesOne() {
 	r.until(exitClosed, []moment{
 		{waitsForApproval, func(c *command) {
+			c.beside.Go(func() { r.want(exitClosed, "watch", "--output", outputNDJSON) })
 			c.beside.Go(func() { r.want(exitOK, "approve", "--wave", "canary", "--output", outputJSON) })
 		}},
 		{begins("canary/cloud-01/hop"), func(c *command) { c.interrupt(2) }},
@@ -237,7 +242,13 @@ func (r *rollouts) upgradesOne() {
 	for _, verb := range []string{"status", "status --all", "log", "snapshot list"} {
 		r.both(exitOK, strings.Fields(verb)...)
 	}
+	r.want(exitOK, "watch", "--output", outputJSON)
 	r.completes()
+	for _, verb := range []string{"pin list monthly", "pin update", "pin clear monthly"} {
+		r.want(exitOK, append(strings.Fields(verb), "--output", outputJSON)...)
+	}
+	r.want(exitOK, "pin", "update", "--output", outputNDJSON)
+	r.want(exitOK, "pin", "clear", "monthly", "--output", outputNDJSON)
 }
 
 // completes asks for the words that only a journal knows.

@@ -49,6 +49,7 @@ func TestEveryExitCode(t *testing.T) {
 	s.writeInventories()
 	t.Run("usage", func(t *testing.T) { s.on(t).wrongUsage() })
 	t.Run("alone", func(t *testing.T) { s.on(t).withoutHosts() })
+	t.Run("inventory", func(t *testing.T) { s.on(t).withTheInventory() })
 	t.Run("drivers", func(t *testing.T) { s.on(t).withDrivers() })
 	t.Run("demo", func(t *testing.T) {
 		s.on(t).demoRefused()
@@ -291,15 +292,20 @@ func (s *scene) withoutHosts() {
 		s.both(exitOK, "inventory", "import", "ssh-config", filepath.Join(s.dir, "ssh_config"))
 	}
 	s.both(exitError, "inventory", "import", "ssh-config", filepath.Join(s.dir, "gone"))
-	for _, verb := range []string{"status", "log", "pause", "resume", "abort", "rollback a", "approve a"} {
+	for _, verb := range []string{"status", "watch", "log", "pin update", "pause", "resume", "abort", "rollback a", "approve a"} {
 		away.both(exitError, strings.Fields(verb)...) // there is no journal
 	}
-	for _, verb := range []string{"survey", "lease", "snapshot list", "plan packages", "doctor packages", "apply --rollout packages --yes"} {
+	for _, verb := range []string{"survey", "lease", "report", "hold", "release", "snapshot list", "plan packages", "doctor packages", "apply --rollout packages --yes"} {
 		away.both(exitError, strings.Fields(verb)...) // there is no host
 	}
 	s.with("two.hcl").both(exitUsage, "plan")
 	away.both(exitError, "snapshot", "verify", "a", "nope")
 	away.both(exitError, "snapshot", "delete", "a", "nope")
+	away.both(exitOK, "metrics")
+	away.both(exitError, "metrics", "--textfile", filepath.Join(s.dir, "id", "metrics.prom"))
+	away.both(exitOK, "pin", "list")
+	away.both(exitError, "pin", "list", "nope")
+	away.both(exitError, "pin", "clear", "nope")
 	s.messages()
 }
 

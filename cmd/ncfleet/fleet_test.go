@@ -34,7 +34,7 @@ func newFleet(t *testing.T, hosts int, faults ...sim.Fault) *fleet {
 	t.Helper()
 	t.Parallel()
 	skipFleet(t, hosts)
-	return startFleet(t, hosts, 5*time.Minute+time.Duration(hosts)*5*time.Second)
+	return startFleet(t, hosts, 5*time.Minute+time.Duration(hosts)*5*time.Second, faults...)
 }
 
 func skipFleet(t *testing.T, hosts int) {
@@ -47,8 +47,9 @@ func skipFleet(t *testing.T, hosts int) {
 	}
 }
 
-// startFleet starts a fleet that ends after a time, or with the test.
-func startFleet(t *testing.T, hosts int, limit time.Duration) *fleet {
+// startFleet starts a fleet that ends after a time, or with the test; the first
+// host has the faults.
+func startFleet(t *testing.T, hosts int, limit time.Duration, faults ...sim.Fault) *fleet {
 	t.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(stop)

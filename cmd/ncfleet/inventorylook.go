@@ -132,7 +132,12 @@ func exportCommand(a *app) *cobra.Command {
 		{"prometheus", "the sites' addresses as targets for file_sd, for a blackbox exporter", "",
 			func(f *inventory.Fleet) error { return exporter.Prometheus(a.stdout, f) }},
 		{"json", "all of it, with every expression evaluated; secrets are left out", "",
-			func(f *inventory.Fleet) error { return report.Encode(a.stdout, report.Export(f), "  ") }},
+			func(f *inventory.Fleet) error {
+				if a.json() {
+					return a.print(report.Export(f))
+				}
+				return report.Encode(a.stdout, report.Export(f), "  ")
+			}},
 	} {
 		c.AddCommand(&cobra.Command{Use: e.use, Short: e.short, Long: e.long, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
