@@ -127,6 +127,19 @@ rollout "spring" {
     to   = "04:00" # of the next day
     zone = "Europe/Berlin"
   }
+  window {
+    days = ["second sat"] # of the month
+    from = "06:00"
+    to   = "18:00"
+    zone = "Europe/Berlin"
+  }
+  window_reserve = "20m" # nothing starts that would leave less for a way back
+
+  blackout {
+    from   = "2026-12-18"
+    to     = "2027-01-06"
+    reason = "end of the year: nobody is in"
+  }
 
   gate {
     pages = ["/index.php/login", "/ocs-provider/"]

@@ -16,7 +16,9 @@ type group struct {
 	snapshot string
 	stateDir string
 	parallel int
-	labels   map[string]string
+	// autoUpdate is what becomes of rival updaters.
+	autoUpdate string
+	labels     map[string]string
 }
 
 // readGroups forms the groups and merges file, group and host settings. Group
@@ -38,6 +40,7 @@ func (l *loader) readGroups() {
 		g.packages, _ = s.driver("packages")
 		g.snapshot, _ = s.driver("snapshot")
 		g.stateDir, _ = s.absolute("state_dir")
+		g.autoUpdate, _ = s.word("auto_update", "hold", "absent")
 		l.groups = append(l.groups, g)
 		if sec.attrs["hosts"] == nil {
 			s.need("hosts", `a condition such as hosts = host.labels.site == "berlin", or a list of names`)
@@ -78,6 +81,7 @@ func (m *merger) merge(h *hostDraft, groups []*group) {
 		m.mergeText(h, "packages", &h.Packages, groups, func(g *group) string { return g.packages })
 		m.mergeText(h, "snapshot", &h.Snapshot, groups, func(g *group) string { return g.snapshot })
 		m.mergeText(h, "state_dir", &h.StateDir, groups, func(g *group) string { return g.stateDir })
+		m.mergeText(h, "auto_update", &h.AutoUpdate, groups, func(g *group) string { return g.autoUpdate })
 		m.mergeLabels(h, groups)
 		for _, g := range groups {
 			h.Groups = append(h.Groups, g.name)

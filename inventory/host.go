@@ -146,6 +146,7 @@ func (s scope) host(name string, ssh *section, nested []*section) *hostDraft {
 	h.Packages, _ = s.driver("packages")
 	h.Snapshot, _ = s.driver("snapshot")
 	h.StateDir, _ = s.absolute("state_dir")
+	h.AutoUpdate, _ = s.word("auto_update", "hold", "absent")
 	h.Labels = s.labels()
 	h.ownLabels, h.nested = h.Labels, nested
 	for _, sec := range nested {

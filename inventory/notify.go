@@ -21,7 +21,7 @@ var notifyKinds = map[string]struct{ needs, may string }{
 }
 
 // notifyOccasions are what a rollout tells of; without "on", all but the start.
-var notifyOccasions = []string{"start", "wave", "decision", "end"}
+var notifyOccasions = []string{"start", "wave", "decision", "answer", "wait", "end"}
 
 func (l *loader) readNotify() []Notify {
 	var out []Notify

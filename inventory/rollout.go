@@ -53,6 +53,9 @@ func (s scope) rollout() Rollout {
 	if a, given := s.amount("max_unavailable", 1); given {
 		r.MaxUnavailable = a
 	}
+	if s.wordOr("pin", "none", "canary") == "canary" {
+		r.Pin = "canary"
+	}
 	r.Failures, r.ReopenAfter = s.failures()
 	r.System = s.system()
 	r.Core = s.core()

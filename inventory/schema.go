@@ -59,9 +59,9 @@ func WriteSchema(w io.Writer) error {
 // blockShapes are the shapes of blocks by type. Bodies of driver and locals
 // blocks are open.
 var blockShapes = map[string]shape{
-	"variable": varShape, "ssh": sshShape, "host": hostShape, "nextcloud": ncShape, "group": groupShape, "rollout": rolloutShape,
+	"variable": varShape, "ssh": sshShape, "bastion": bastionShape, "host": hostShape, "nextcloud": ncShape, "group": groupShape, "rollout": rolloutShape,
 	"system": systemShape, "core": coreShape, "apps": appsShape, "wave": waveShape, "spread": spreadShape,
-	"failures": failShape, "window": windowShape, "blackout": blackShape, "bastion": bastionShape, "gate": gateShape, "notify": notifyShape,
+	"failures": failShape, "window": windowShape, "blackout": blackShape, "gate": gateShape, "notify": notifyShape,
 }
 
 // schemaBody is the schema of a block's body.

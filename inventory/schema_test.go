@@ -186,9 +186,13 @@ func TestSchemaKnowsAll(t *testing.T) {
 			text := `{"` + block + `": {"` + name + `": "` + word + `"}}`
 			switch block {
 			case "ssh":
+			case "host":
+				text = `{"host": {"a": {"address": "192.0.2.1", "` + name + `": "` + word + `"}}}`
+			case "group":
+				text = `{"host": {"a": {"address": "192.0.2.1"}}, "group": {"g": {"hosts": true, "` + name + `": "` + word + `"}}}`
 			case "rollout":
 				window := `{"from": "22:00", "to": "04:00", "zone": "UTC"}`
-				text = `{"host": {"a": {"address": "192.0.2.1"}}, "rollout": {"r": {"` + name + `": "` + word + `", "core": {"to": "29"}, "window": ` + window + `}}}`
+				text = `{"host": {"a": {"address": "192.0.2.1"}}, "rollout": {"r": {"` + name + `": "` + word + `", "wave": {"w": {"rest": true}}, "core": {"to": "29"}, "window": ` + window + `}}}`
 			default:
 				text = `{"host": {"a": {"address": "192.0.2.1"}}, "rollout": {"r": ` + text + `}}`
 			}

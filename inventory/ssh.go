@@ -136,7 +136,7 @@ func (s scope) jumps(name string) ([]Jump, bool) {
 	for _, word := range list {
 		j, err := parseJump(word)
 		if err != nil {
-			s.bad(name, "Bad jump host", fmt.Sprintf("%q: %s. Write \"user@bastion.example.org:22\"; user and port may be left out.", word, err))
+			s.bad(name, "Bad bastion", fmt.Sprintf("%q: %s. Write \"user@bastion.example.org:22\"; user and port may be left out.", word, err))
 			return nil, false
 		}
 		out = append(out, j)

@@ -80,7 +80,7 @@ type SSH struct {
 }
 
 // UsualSSHConfig as SSH.Config stands for the files that ssh itself reads.
-const UsualSSHConfig = "usual"
+const UsualSSHConfig = "true"
 
 // Jump is one bastion on the way to a host.
 type Jump struct {
@@ -155,6 +155,9 @@ type Host struct {
 	StateDir  string   // the controller's folder on the host (default DefaultStateDir)
 	Instances []Instance
 	Range     Range
+	// AutoUpdate says what becomes of rival updaters: "hold" stops them for the
+	// time of a rollout, and so does "", "absent" removes them for good.
+	AutoUpdate string `json:",omitempty"`
 }
 
 // Instance is one Nextcloud installation.
@@ -195,8 +198,11 @@ type Rollout struct {
 	// that is not heard any more, as long as nothing was changed; then it lets its
 	// users in. 0 means never.
 	ReopenAfter time.Duration
-	Windows     []Window   // in file order; none: always
-	Blackouts   []Blackout // the rollout's, then those of the whole inventory
+	// Pin is "canary" when fleet.lock holds the exact versions that the first wave
+	// ran, and everybody gets those and nothing else; "" (default) for neither.
+	Pin       string     `json:",omitempty"`
+	Windows   []Window   // in file order; none: always
+	Blackouts []Blackout // the rollout's, then those of the whole inventory
 	// WindowCutoff "expected" (default) starts nothing that is not expected to
 	// end, with WindowReserve left, before the window does; "none" does.
 	WindowCutoff  string

@@ -62,8 +62,35 @@ func TestMainJob(t *testing.T) {
 			t.Errorf("%s: the rival updater was not given back: %s", h.Name, got)
 		}
 	}
+	reported(f, inventory)
 	fmt.Printf("lab: the main job over %d hosts took %.0f s\n%s", jobHosts, time.Since(begun).Seconds(), f.verb("status"))
 	t.Run("offer", func(t *testing.T) { offered(&fleet{t, f.sharedFleet}) })
+}
+
+// reported has the fleet reported on right after the job: nothing has changed
+// since, every instance has a proven snapshot and a closed time of its own.
+func reported(f *fleet, inventory string) {
+	f.Helper()
+	out, stderr, code := f.run(f.ncfleet, "-i", inventory, "report", "--rollout", "monthly", "--output", "json")
+	var d struct {
+		Counts  map[string]int
+		Targets []struct {
+			Name, Nextcloud, PHP, Database, OS string
+			Drift                              *struct{ Changes []any }
+			Closed                             *struct{ Source string }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &d); err != nil || code != 0 {
+		f.Fatalf("report: code %d, %v\n%s%s", code, err, out, stderr)
+	}
+	if c := d.Counts; c["seen"] != jobHosts || c["newest"] != jobHosts || c["drifted"] != 0 || c["without_snapshot"] != 0 || c["closed"] != 0 {
+		f.Errorf("the report counts %v\n%s", c, out)
+	}
+	for _, t := range d.Targets {
+		if t.Drift == nil || len(t.Drift.Changes) > 0 || t.Closed == nil || t.Closed.Source != "history" || t.PHP == "" || t.Database == "" || t.OS == "" {
+			f.Errorf("the report says of %s: %+v", t.Name, t)
+		}
+	}
 }
 
 // inventoryOf is the lab's own inventory with some of its hosts only.

@@ -244,4 +244,7 @@ func codeOf(err error) int {
 }
 
 // now is the wall clock, in UTC and without a monotonic part, as stored.
-func now() time.Time { return time.Now().UTC().Round(0) }
+func now() time.Time { return clock().UTC().Round(0) }
+
+// clock is the wall clock. Nothing but tests moves it.
+var clock = time.Now

@@ -25,7 +25,7 @@ import (
 
 func applyCommand(a *app) *cobra.Command {
 	var name string
-	var yes bool
+	var yes, fresh bool
 	c := &cobra.Command{
 		Use:   "apply [PLANFILE]",
 		Short: "carry out a plan in waves; without a file, plan first and ask",
@@ -33,10 +33,13 @@ func applyCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p plan.Plan
 			var err error
+			if len(args) == 1 && fresh {
+				return &exitCode{exitUsage, "error: --new-pins is for making a plan, and " + args[0] + " is made; leave one of them out"}
+			}
 			if len(args) == 1 {
 				p, err = a.readPlan(args[0])
 			} else {
-				p, err = a.planAndAsk(cmd.Context(), name, yes)
+				p, err = a.planAndAsk(cmd.Context(), name, yes, fresh)
 			}
 			if errors.Is(err, errNothing) {
 				a.say("nothing to do")
@@ -49,13 +52,14 @@ func applyCommand(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&name, "rollout", "", "the rollout to plan when no file is given")
+	c.Flags().BoolVar(&fresh, "new-pins", false, "as of plan, when no file is given")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask (needed without a terminal)")
 	return metricsFlag(a, c)
 }
 
 // planAndAsk plans, shows and lets the operator decide.
-func (a *app) planAndAsk(ctx context.Context, name string, yes bool) (plan.Plan, error) {
-	p, problems, err := a.plan(ctx, name)
+func (a *app) planAndAsk(ctx context.Context, name string, yes, fresh bool) (plan.Plan, error) {
+	p, problems, err := a.plan(ctx, name, fresh)
 	if err != nil {
 		return p, err
 	}
@@ -219,7 +223,11 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	if err != nil {
 		return err
 	}
-	told, endTold, err := a.notifier(w.fleet, id, before)
+	var last time.Time
+	if len(events) > 0 {
+		last = events[len(events)-1].At
+	}
+	told, endTold, err := a.notifier(w.fleet, id, before, last)
 	if err != nil {
 		return err
 	}
@@ -235,7 +243,7 @@ func (a *app) carryOut(ctx context.Context, w *world, j *journal.Journal, id str
 	}
 	quiet := sync.OnceFunc(shown.end)
 	defer quiet() // also when the loop panics
-	hear := sinks{eventStream{a}, shown, told, measured}
+	hear := sinks{eventStream{a}, shown, told, measured, &pinner{app: a, id: id, j: j}}
 	if sender := a.traces(); sender != nil {
 		hear = append(hear, trace.NewRollout(sender, id, before))
 	}
@@ -305,6 +313,19 @@ func (a *app) interrupts(ctx context.Context, shown *course) (context.Context, <
 	return ctx, drain, func() { signal.Stop(signals); cancel(nil) }
 }
 
+// reportEnd shows how a rollout ended, with its history.
+func (a *app) reportEnd(id string, s *rollout.State, verdict rollout.Verdict) error {
+	j, err := a.read()
+	if err != nil {
+		return err
+	}
+	events, err := j.Events(id, 0)
+	if err := errors.Join(err, j.Close()); err != nil {
+		return err
+	}
+	return a.reportOutcome(id, s, verdict, nil, events)
+}
+
 // ended says how the rollout stands and gives the exit code. Instances that
 // are closed and that nothing will open are named loudest.
 func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err error) error {
@@ -316,12 +337,12 @@ func (a *app) ended(id string, s *rollout.State, verdict rollout.Verdict, err er
 	}
 	if err != nil && !unfinished {
 		fmt.Fprintf(a.stderr, "error: %v\nnothing is lost: go on with: %s resume %s\n", err, a.self(), id)
-		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil)); perr != nil {
+		if perr := a.print(report.OutcomeJSON(id, s, verdict, nil, nil)); perr != nil {
 			return perr
 		}
 		return closedOr(s, &exitCode{exitError, ""})
 	}
-	if rerr := a.reportOutcome(id, s, verdict, nil); rerr != nil {
+	if rerr := a.reportEnd(id, s, verdict); rerr != nil {
 		return rerr
 	}
 	if unfinished {

@@ -83,6 +83,8 @@ var contracts = []contract{
 		exitOK: "all drivers are as accepted", exitError: "a driver is not as accepted, or an error came up"}},
 	{command: "fmt", json: []string{"formatted"}, exits: exits{
 		exitError: "a file has an error; with --check, a file would change; or an error came up"}},
+	{command: "hold", json: []string{"held"}, ndjson: []string{"held-host"}, exits: exits{
+		exitError: "a host could not be held, or an error came up"}},
 	{command: "inventory export ansible"}, {command: "inventory export json", json: []string{"inventory"}},
 	{command: "inventory export prometheus"}, {command: "inventory export ssh-config"},
 	{command: "inventory graph", json: []string{"graph"}},
@@ -100,11 +102,16 @@ var contracts = []contract{
 	{command: "notify", json: []string{"messages"}, ndjson: []string{"message"}, exits: exits{
 		exitOK: "every message was sent", exitError: "a message was not sent, or an error came up"}},
 	{command: "pause", json: []string{"request"}},
+	{command: "pin clear", json: []string{"pins"}},
+	{command: "pin list", json: []string{"pins"}},
+	{command: "pin update", json: []string{"pins"}},
 	{command: "plan", json: []string{"plan"}, exits: exits{
 		exitOK:      "there is nothing to do",
 		exitError:   "a target is blocked, or an error came up",
 		exitChanges: "there is something to do",
 		exitUsage:   "an unknown flag, a wrong argument or a bad value; no rollout named where there are several"}},
+	{command: "release", json: []string{"held"}, ndjson: []string{"held-host"}, exits: exits{
+		exitError: "a host could not be released, or an error came up"}},
 	{command: "report", json: []string{"report"}, exits: exits{
 		exitOK: "there are facts of every host", exitError: "there are none of a host, or an error came up"}},
 	{command: "resume", json: []string{"outcome", "request"}, ndjson: []string{"event", "outcome", "request"}, exits: rolloutExits(exits{

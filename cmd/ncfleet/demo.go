@@ -148,7 +148,7 @@ func (a *app) demo(ctx context.Context, d demoFlags) (err error) {
 func (a *app) demoRollout(ctx context.Context, dir string, talk io.Writer) error {
 	// Until apply listens to them itself, signals must not leave hosts behind.
 	planning, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	p, problems, err := a.plan(planning, sim.RolloutMonthly)
+	p, problems, err := a.plan(planning, sim.RolloutMonthly, false)
 	interrupted := planning.Err()
 	stop()
 	if err = errors.Join(err, interrupted); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ type world struct {
 	set     *drivers.Set
 	source  *release.Source
 	pool    *remote.Pool
+	// lock are the pins that bind the rollout's plan; nil without any.
+	lock *plan.Pinned
 	// thorough asks the hosts also what only a doctor wants to know.
 	thorough bool
 }
@@ -188,7 +191,8 @@ func (w *world) request(h *inventory.Host, refresh bool) (survey.Request, error)
 		} else {
 			r.PackagesFor = func(manager string) (survey.Packages, error) { return w.set.PackageManager(manager) }
 		}
-		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades}
+		r.Probe = driver.ProbeRequest{Refresh: refresh && s.Refresh, Upgrades: s.Upgrades,
+			Installed: slices.Contains(plan.Canary(w.rollout), h.Name), Offered: w.rollout.Pin != ""}
 	}
 	if w.rollout.Core.To != "" {
 		r.SetupChecks = w.rollout.Gate.SetupChecks != "off"
@@ -222,7 +226,10 @@ func (w *world) survey(ctx context.Context, hosts []string, refresh bool) (map[s
 	if sender != nil {
 		told = &surveyed{}
 	}
+	counted := w.app.count("surveyed", hosts)
+	defer counted.end()
 	list := survey.Many(ctx, requests, w.app.parallel, func(ctx context.Context, r survey.Request) plan.Facts {
+		defer counted.done(r.Host.Name)
 		ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 		defer cancel()
 		f := told.take(func() plan.Facts { return survey.Take(ctx, r) })

@@ -27,9 +27,10 @@ type fleet struct {
 	*testing.T
 	*sim.Fleet
 	file string
+	env  []string // of processes, beside the test's own
 }
 
-func newFleet(t *testing.T, hosts int) *fleet {
+func newFleet(t *testing.T, hosts int, faults ...sim.Fault) *fleet {
 	t.Helper()
 	t.Parallel()
 	if testing.Short() {
@@ -41,7 +42,7 @@ func newFleet(t *testing.T, hosts int) *fleet {
 	// The fleet ends with it.
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute+time.Duration(hosts)*5*time.Second)
 	t.Cleanup(stop)
-	s, err := sim.Start(ctx, sim.Options{Dir: t.TempDir(), Hosts: hosts, UpgradeSeconds: 0.3})
+	s, err := sim.Start(ctx, sim.Options{Dir: t.TempDir(), Hosts: hosts, UpgradeSeconds: 0.3, Faults: map[string][]sim.Fault{sim.HostName(1): faults}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +120,7 @@ func (f *fleet) start(args ...string) *process {
 	f.Helper()
 	p := &process{fleet: f, cmd: exec.Command("ncfleet", append([]string{"-i", f.file}, args...)...)}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Env = append(os.Environ(), f.env...)
 	if err := p.cmd.Start(); err != nil {
 		f.Fatal(err)
 	}

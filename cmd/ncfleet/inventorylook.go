@@ -43,7 +43,7 @@ func (a *app) listHosts(rollout, selection string) (report.FleetHosts, error) {
 	}
 	if rollout != "" {
 		if r = fleet.Rollout(rollout); r == nil {
-			return report.FleetHosts{}, &exitCode{exitUsage, fmt.Sprintf("error: the inventory has no rollout %q; it has %s", rollout, strings.Join(a.rolloutNames(), ", "))}
+			return report.FleetHosts{}, &exitCode{exitUsage, fmt.Sprintf("error: the inventory has no rollout %q; it has %s", rollout, strings.Join(a.rolloutNames(nil), ", "))}
 		}
 		names = r.Hosts
 	}

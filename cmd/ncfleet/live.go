@@ -20,9 +20,15 @@ import (
 	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
-// flushLimit is how long the end of a rollout waits for whoever reads its
-// output; by then the journal is closed.
-const flushLimit = time.Minute
+// Limits of output that nobody takes. What a person sees may be cut short; a
+// program gets all of it. By the time that the end is waited for, the journal is
+// closed.
+const (
+	shownKept    = 1 << 20 // bytes, on a terminal
+	readKept     = 1 << 28 // bytes, in a pipe or file
+	shownWaitEnd = time.Minute
+	readWaitEnd  = 24 * time.Hour
+)
 
 // The smallest terminal that a live view is shown on.
 const (
@@ -49,21 +55,37 @@ func (a *app) outlive() (end func()) {
 	if _, ok := out.(*screen.Steady); ok {
 		return func() {}
 	}
-	o, e := steady(out), steady(errs)
-	a.stdout, a.stderr = o, e
+	a.stdout, a.stderr = steady(out), steady(errs)
 	return func() {
-		o.Close(flushLimit)
-		e.Close(flushLimit)
+		flush(a.stdout)
+		flush(a.stderr)
 		a.stdout, a.stderr = out, errs
 	}
 }
 
-// steady is w as outlive has made it.
+// steady is w as outlive makes it.
 func steady(w io.Writer) *screen.Steady {
 	if s, ok := w.(*screen.Steady); ok {
 		return s
 	}
-	return screen.NewSteady(w)
+	if isTerminal(w) {
+		return screen.NewSteady(w, shownKept)
+	}
+	return screen.NewSteady(w, readKept)
+}
+
+// flush ends what steady began.
+func flush(w io.Writer) {
+	if isTerminal(w) {
+		steady(w).Close(shownWaitEnd)
+		return
+	}
+	steady(w).Close(readWaitEnd)
+}
+
+func isTerminal(w io.Writer) bool {
+	f := fileOf(w)
+	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
 // liveOn is the terminal behind w when a live view can be shown on it, nil when

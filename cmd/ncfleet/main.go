@@ -111,6 +111,9 @@ func rootCommand(a *app) *cobra.Command {
 		schemaCommand(a),
 		manCommand(a),
 		metricsCommand(a),
+		pinCommand(a),
+		holdCommand(a),
+		releaseCommand(a),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

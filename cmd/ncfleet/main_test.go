@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
@@ -31,7 +32,26 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(run(context.Background(), os.Args[1:], newApp()))
 	}
-	testscript.Main(m, map[string]func(){"ncfleet": main, "ncfleet-driver-idle": serveIdle})
+	testscript.Main(m, map[string]func(){"ncfleet": atItsTime, "ncfleet-driver-idle": serveIdle})
+}
+
+// atItsTime is ncfleet by a clock that a test moves: the file that
+// TEST_CLOCK names says how far it is from the machine's.
+func atItsTime() {
+	if file := os.Getenv("TEST_CLOCK"); file != "" {
+		clock = func() time.Time {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				panic(err)
+			}
+			by, err := time.ParseDuration(string(text))
+			if err != nil {
+				panic(err)
+			}
+			return time.Now().Add(by)
+		}
+	}
+	main()
 }
 
 func privateKey() string {

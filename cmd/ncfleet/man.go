@@ -94,7 +94,20 @@ func manPage(c *cobra.Command) ([]byte, error) {
 	if found {
 		out = append(append(out, ".SH SEE ALSO\n"...), seeAlso...)
 	}
-	return out, nil
+	return ascii(out), nil
+}
+
+// ascii writes other characters as every formatter reads them.
+func ascii(page []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(page) {
+		if r < 128 {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "\\[u%04X]", r)
+		}
+	}
+	return b.Bytes()
 }
 
 // definitions writes pairs of a term and what it means.
@@ -106,7 +119,7 @@ func definitions(b *strings.Builder, pairs [][2]string) {
 
 // roff escapes a text that begins a line.
 func roff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "’", `\(cq`).Replace(text)
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
 		text = `\&` + text
 	}

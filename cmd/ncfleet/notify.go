@@ -114,7 +114,7 @@ type messageDocument struct {
 }
 
 // notifier tells the inventory's channels of a rollout; end delivers what waits.
-func (a *app) notifier(fleet *inventory.Fleet, id string, s *rollout.State) (sink controller.Sink, end func(), err error) {
+func (a *app) notifier(fleet *inventory.Fleet, id string, s *rollout.State, last time.Time) (sink controller.Sink, end func(), err error) {
 	list, err := channels(fleet)
 	if err != nil {
 		return nil, nil, err
@@ -125,7 +125,7 @@ func (a *app) notifier(fleet *inventory.Fleet, id string, s *rollout.State) (sin
 			passed = append(passed, i)
 		}
 	}
-	n := notify.New(list, notify.Options{RolloutID: id, Command: a.self(), Passed: passed, Now: now,
+	n := notify.New(list, notify.Options{RolloutID: id, Command: a.self(), Passed: passed, Last: last, Now: now,
 		Complain: func(text string) { fmt.Fprintln(a.stderr, "warning: "+strings.ReplaceAll(text, "\n", " ")) }})
 	return n, n.Close, nil
 }

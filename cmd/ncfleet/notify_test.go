@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -61,7 +62,7 @@ func TestNotify(t *testing.T) {
 	if fmt.Sprint(titles) != fmt.Sprint(want) {
 		t.Errorf("told %q, want %q", titles, want)
 	}
-	if last := got[len(got)-1]; last.Counts.Upgraded != 2 || last.Counts.Open != 0 || got[2].Commands[0] != "ncfleet -i "+f.file+" approve --wave everybody" {
+	if last := got[len(got)-1]; last.Counts.Upgraded != 2 || last.Counts.Open != 0 || !strings.HasPrefix(got[2].Commands[0], "ncfleet -i "+f.file+" approve --wave everybody --digest ") {
 		t.Errorf("counts %+v, commands %q", last.Counts, got[2].Commands)
 	}
 }

@@ -65,7 +65,10 @@ func (a *app) ask(id string, e rollout.Event) (taken bool, err error) {
 	if err := a.sensible(s, e); err != nil {
 		return false, err
 	}
-	e.At, e.Who = now(), who()
+	e.At = now()
+	if e.Who == "" {
+		e.Who = who()
+	}
 	request, err := j.Ask(id, e)
 	if err != nil {
 		return false, err
@@ -102,23 +105,21 @@ func (a *app) free() (bool, error) {
 }
 
 // request builds a verb that only leaves a request.
-func requestCommand(a *app, use, short string, event func(args []string) rollout.Event, args cobra.PositionalArgs) *cobra.Command {
+func requestCommand(a *app, use, short string, event func(s *rollout.State, args []string) (rollout.Event, error), args cobra.PositionalArgs) *cobra.Command {
 	var id, reason string
 	c := &cobra.Command{Use: use, Short: short, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
-		j, err := a.read()
-		if err != nil {
-			return err
-		}
 		var names []string
 		if id != "" {
 			names = append(names, id)
 		}
-		rolloutID, err := pick(j, names)
-		j.Close()
+		rolloutID, s, err := a.stands(names)
 		if err != nil {
 			return err
 		}
-		e := event(args)
+		e, err := event(s, args)
+		if err != nil {
+			return err
+		}
 		e.Detail = reason
 		taken, err := a.ask(rolloutID, e)
 		if err != nil {
@@ -129,6 +130,11 @@ func requestCommand(a *app, use, short string, event func(args []string) rollout
 	c.Flags().StringVar(&id, "id", "", "the rollout (default: the newest)")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the journal")
 	return c
+}
+
+// kindAlone is an event that says no more than its kind.
+func kindAlone(k rollout.EventKind) func(*rollout.State, []string) (rollout.Event, error) {
+	return func(*rollout.State, []string) (rollout.Event, error) { return rollout.Event{Kind: k}, nil }
 }
 
 // requestDocument is what an operator asked a rollout's controller for.
@@ -147,7 +153,7 @@ type requestDocument struct {
 // asked tells what became of a request.
 func (a *app) asked(id string, e rollout.Event, taken bool) error {
 	if taken {
-		a.say("%s: %s", id, kindWords(e.Kind))
+		a.say("%s: %s%s", id, kindWords(e.Kind), a.approvalsLeft(id, e))
 	} else {
 		a.say("%s: noted; no controller runs at this moment, it counts from: %s resume %s", id, a.self(), id)
 	}
@@ -156,25 +162,12 @@ func (a *app) asked(id string, e rollout.Event, taken bool) error {
 
 func pauseCommand(a *app) *cobra.Command {
 	return requestCommand(a, "pause", "start nothing new; what has begun finishes",
-		func([]string) rollout.Event { return rollout.Event{Kind: rollout.EventPaused} }, cobra.NoArgs)
+		kindAlone(rollout.EventPaused), cobra.NoArgs)
 }
 
 func abortCommand(a *app) *cobra.Command {
 	return requestCommand(a, "abort", "end the rollout; what is closed finishes or rolls back, what was only prepared is taken back",
-		func([]string) rollout.Event { return rollout.Event{Kind: rollout.EventAborted} }, cobra.NoArgs)
-}
-
-func approveCommand(a *app) *cobra.Command {
-	var wave bool
-	c := requestCommand(a, "approve TARGET", "let a held target go on, accept one that failed after opening, or (--wave) let a wave start",
-		func(args []string) rollout.Event {
-			if wave {
-				return rollout.Event{Kind: rollout.EventApproved, Wave: args[0]}
-			}
-			return rollout.Event{Kind: rollout.EventApproved, Target: args[0]}
-		}, cobra.ExactArgs(1))
-	c.Flags().BoolVar(&wave, "wave", false, "the name is a wave's")
-	return c
+		kindAlone(rollout.EventAborted), cobra.NoArgs)
 }
 
 func resumeCommand(a *app) *cobra.Command {

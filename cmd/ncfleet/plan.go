@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/controller/plan"
 	"github.com/ncfleet/ncfleet/controller/report"
+	"github.com/ncfleet/ncfleet/controller/survey"
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -152,13 +154,14 @@ func pickRollout(f *inventory.Fleet, name string) (*inventory.Rollout, error) {
 
 func planCommand(a *app) *cobra.Command {
 	var file, target string
+	var fresh bool
 	c := &cobra.Command{
 		Use:   "plan [ROLLOUT]",
 		Short: "survey the hosts and decide everything; changes nothing",
 		Long:  "plan surveys the hosts and decides the whole rollout: every target, wave and step. It changes nothing.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""))
+			p, problems, err := a.plan(cmd.Context(), strings.Join(args, ""), fresh)
 			if err != nil {
 				return err
 			}
@@ -176,11 +179,13 @@ func planCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVarP(&file, "out", "o", "", "write the plan to FILE, for apply")
 	c.Flags().StringVar(&target, "target", "", "show every step of this target")
+	c.Flags().BoolVar(&fresh, "new-pins", false, "let the first wave take the newest versions; once it has passed they replace those of fleet.lock")
 	return c
 }
 
 // plan surveys and decides.
-func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem, error) {
+// With fresh the pins of fleet.lock do not bind it.
+func (a *app) plan(ctx context.Context, name string, fresh bool) (plan.Plan, []plan.Problem, error) {
 	fleet, err := a.load()
 	if err != nil {
 		return plan.Plan{}, nil, err
@@ -189,11 +194,16 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
+	lock, err := a.pinsOf(r, fresh)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
 	w, err := a.open(r)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
 	defer w.close()
+	w.lock = lock
 	in, err := w.input(ctx)
 	if err != nil {
 		return plan.Plan{}, nil, err
@@ -205,7 +215,7 @@ func (a *app) plan(ctx context.Context, name string) (plan.Plan, []plan.Problem,
 // input asks hosts, drivers and the release source for everything that a plan
 // is made from.
 func (w *world) input(ctx context.Context) (plan.Input, error) {
-	in := plan.Input{Fleet: w.fleet, Rollout: w.rollout, Scripts: nextcloud.ScriptDigests()}
+	in := plan.Input{Fleet: w.fleet, Rollout: w.rollout, Scripts: nextcloud.ScriptDigests(), Lock: w.lock}
 	var err error
 	if in.Zones, err = loadZones(w.rollout.ZoneNames()); err != nil {
 		return in, err
@@ -213,7 +223,9 @@ func (w *world) input(ctx context.Context) (plan.Input, error) {
 	if in.Facts, err = w.survey(ctx, w.rollout.Hosts, true); err != nil {
 		return in, err
 	}
+	plan.Bind(&in)
 	in.Releases, in.ReleasesProblem = w.releases(ctx, in.Facts)
+	w.tryArchives(ctx, &in)
 	if in.Catalogue, err = w.catalogue(ctx); err != nil {
 		return in, err
 	}
@@ -225,6 +237,33 @@ func (w *world) input(ctx context.Context) (plan.Input, error) {
 	}
 	in.Drivers, err = w.driverUses(ctx, in.Facts)
 	return in, err
+}
+
+// tryArchives tries from the hosts that fetch releases by themselves whether
+// each of those is there for them: a source may answer and not have it.
+func (w *world) tryArchives(ctx context.Context, in *plan.Input) {
+	if w.rollout.Core.Transfer != "fetch" {
+		return
+	}
+	archives := plan.Archives(*in)
+	var requests []survey.Request
+	for _, name := range w.rollout.Hosts {
+		if h := w.fleet.Host(name); h != nil && len(archives[name]) > 0 && !silent(in.Facts[name].Downloads) {
+			bare := *h
+			bare.Instances = nil
+			requests = append(requests, survey.Request{Host: bare, Remote: w.pool.Host(remoteConfig(h)), Now: now, Downloads: archives[name]})
+		}
+	}
+	for _, f := range survey.Many(ctx, requests, w.app.parallel, survey.Take) {
+		all := in.Facts[f.Host]
+		all.Downloads = append(all.Downloads, f.Downloads...)
+		in.Facts[f.Host] = all
+	}
+}
+
+// silent reports whether a source did not answer at all.
+func silent(tried []plan.Reach) bool {
+	return slices.ContainsFunc(tried, func(r plan.Reach) bool { return !r.OK && r.Status == 0 })
 }
 
 // driverUses names the drivers of the rollout's hosts with their versions; the
@@ -353,7 +392,7 @@ func (a *app) readPlan(file string) (plan.Plan, error) {
 		}
 		return plan.Plan{}, fmt.Errorf("%s is not a plan file of ncfleet; make one with: %s plan -o FILE", file, a.self())
 	}
-	return p, a.fits(&p)
+	return p, errors.Join(a.fits(&p), a.pinsFit(&p))
 }
 
 // isPlan reports whether a file is a plan, of whatever version.

@@ -37,6 +37,11 @@ func checkSecrets(fleet *inventory.Fleet, p *plan.Plan) error {
 			}
 			check("host "+h.Name+", sudo_password", h.SSH.SudoPassword)
 			check("host "+h.Name+", key_passphrase", h.SSH.KeyPassphrase)
+			for _, j := range h.SSH.Jump {
+				if j.Bastion != nil {
+					check("bastion "+j.Bastion.Name+", key_passphrase", j.Bastion.SSH.KeyPassphrase)
+				}
+			}
 			for _, i := range h.Instances {
 				check("host "+h.Name+", nextcloud "+i.Name+", probe_password", i.ProbePassword)
 			}

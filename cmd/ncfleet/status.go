@@ -92,9 +92,9 @@ func (a *app) status(j *journal.Journal, id string) error {
 		}
 	}
 	if s.Ended == "" && !s.Started.IsZero() {
-		live.Waits = s.Next(now()).Waits
+		live.Waits = waits(s, now())
 	}
-	if err := a.reportOutcome(id, s, s.Ended, live); err != nil {
+	if err := a.reportOutcome(id, s, s.Ended, live, events); err != nil {
 		return err
 	}
 	if s.Ended != "" || free {
@@ -126,12 +126,30 @@ func closedExit(closed []string, otherwise error) error {
 	return &exitCode{exitClosed, "CLOSED TO USERS, and nothing will open it by itself: " + report.Names(closed)}
 }
 
-// reportOutcome shows how a rollout stands or ended; live may be nil.
-func (a *app) reportOutcome(id string, s *rollout.State, verdict rollout.Verdict, live *report.Live) error {
+// waits says why nothing starts. What time alone has brought about since the
+// last event, and no controller has journaled, is reckoned with.
+func waits(s *rollout.State, at time.Time) []string {
+	for range len(s.Plan.Waves) * maxPeople {
+		d := s.Next(at)
+		if len(d.Record) == 0 || d.Record[0].Kind != rollout.EventApprovalExpired {
+			return d.Waits
+		}
+		if err := s.Apply(d.Record[0]); err != nil {
+			return []string{err.Error()}
+		}
+	}
+	return nil
+}
+
+// maxPeople bounds how many approvals of a wave are looked at.
+const maxPeople = 100
+
+// reportOutcome shows how a rollout stands or ended; live and events may be nil.
+func (a *app) reportOutcome(id string, s *rollout.State, verdict rollout.Verdict, live *report.Live, events []rollout.Event) error {
 	if a.json() {
-		return a.print(report.OutcomeJSON(id, s, verdict, live))
+		return a.print(report.OutcomeJSON(id, s, verdict, live, events))
 	}
 	o := a.look(a.stdout)
-	o.Live = live
+	o.Live, o.History = live, events
 	return report.Outcome(a.stdout, id, s, verdict, o)
 }

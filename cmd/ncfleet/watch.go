@@ -74,7 +74,7 @@ func (a *app) watch(ctx context.Context, j *journal.Journal, id string) error {
 		if !free {
 			driven = now()
 		}
-		if now().Sub(driven) > orphanLimit || steady(a.talk()).Gone() {
+		if now().Sub(driven) > orphanLimit || steady(a.stdout).Gone() {
 			return nil
 		}
 		select {

@@ -189,7 +189,7 @@ func (w *work) perform(ctx context.Context) Outcome {
 		// Archives are removed here: not while another target sends one.
 		defer w.lock("files of " + s.Host)()
 		return w.script(ctx)
-	case plan.KindHold, plan.KindApps, plan.KindRelease:
+	case plan.KindHold, plan.KindApps, plan.KindAbsent, plan.KindRelease:
 		return w.script(ctx)
 	case plan.KindOpen:
 		return w.letIn(ctx)
@@ -225,7 +225,7 @@ func (e *Executor) Lookup(ctx context.Context, p *plan.Plan, t *plan.Target, s p
 	case plan.KindRecheck, plan.KindLease, plan.KindUnlease, plan.KindVerify, plan.KindInspect,
 		plan.KindPrepare, plan.KindSnapshot, plan.KindRestore, plan.KindStage, plan.KindReboot:
 		return e.Perform(ctx, p, t, s, m), true
-	case plan.KindHold, plan.KindClose, plan.KindOpen, plan.KindHop, plan.KindApps, plan.KindRelease, plan.KindTidy, plan.KindUnstage,
+	case plan.KindHold, plan.KindClose, plan.KindOpen, plan.KindHop, plan.KindApps, plan.KindAbsent, plan.KindRelease, plan.KindTidy, plan.KindUnstage,
 		plan.KindFetch, plan.KindPackages, plan.KindRepair:
 	default:
 		return e.Perform(ctx, p, t, s, m), true // which says that it does not know the kind

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
+	"github.com/ncfleet/ncfleet/controller/rollout"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
 
@@ -41,9 +42,10 @@ func (w *work) inspect(ctx context.Context) Outcome {
 		return w.failed("the private door was lost", err)
 	}
 	report := nextcloud.ParseReport(state.Stdout)
-	checks = append(checks, w.sections(report)...)
+	found := evidence(report)
+	checks = append(checks, w.sections(report, found)...)
 	verdict, reasons := nextcloud.Judge(checks)
-	o := Outcome{Checks: checks, Evidence: evidence(report), Output: tail(state.Stdout, state.Stderr)}
+	o := Outcome{Checks: checks, Evidence: found, Output: tail(state.Stdout, state.Stderr)}
 	for _, c := range checks {
 		o.Evidence["check "+c.Name] = string(c.Result) + ": " + c.Detail
 	}
@@ -225,7 +227,7 @@ func (d *door) awaitProbe(ctx context.Context) string {
 }
 
 // sections judges what gate.sh found on the host.
-func (w *work) sections(r nextcloud.Report) []nextcloud.Check {
+func (w *work) sections(r nextcloud.Report, e map[string]string) []nextcloud.Check {
 	g := w.step.Gate
 	var out []nextcloud.Check
 	list, err := nextcloud.ParseAppList(r.Sections["app-list"].Body)
@@ -233,6 +235,11 @@ func (w *work) sections(r nextcloud.Report) []nextcloud.Check {
 		out = append(out, nextcloud.Check{Name: "apps", Result: nextcloud.Fail, Detail: err.Error()})
 	} else {
 		out = append(out, nextcloud.CheckApps(g.Apps, g.MayBeDisabled, list))
+		for _, id := range g.TellApps {
+			if v := list.Enabled[id]; v != "" {
+				e[rollout.EvidenceApp+id] = v
+			}
+		}
 	}
 	if g.SetupChecks {
 		after, err := nextcloud.ParseSetupChecks(r.Sections["setupchecks"].Body)

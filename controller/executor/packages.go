@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -127,7 +128,7 @@ func (w *work) settled(ctx context.Context, o Outcome) Outcome {
 	}
 	var wrong []string
 	for _, c := range facts.Packages.Pending {
-		if to, ok := want[c.Name]; ok && c.To == to {
+		if to, ok := want[c.Name]; ok && (c.To == to || slices.Contains(facts.Packages.Offered[c.Name], to)) {
 			wrong = append(wrong, fmt.Sprintf("%s is %s, planned %s", c.Name, orElse(c.From, "not installed"), to))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -156,6 +157,17 @@ func standinOcc(args []string) int {
 		}
 		fmt.Printf(`{"installed":true,"needsDbUpgrade":%v}`+"\n", readConfig(filepath.Join(tree, "config", "config.php"))["version"] != `"`+codeVersion(tree)+`"`)
 	case "app:update":
+		// The knob lists "ID VERSION": what the store offers.
+		for _, line := range strings.Split(knob("store"), "\n") {
+			id, v, ok := strings.Cut(line, " ")
+			switch {
+			case ok && slices.Contains(args, "--showonly"):
+				fmt.Printf("%s new version available: %s\n", id, v)
+			case ok && (slices.Contains(args, "--all") || slices.Contains(args, id)):
+				fmt.Println(id + " updated")
+				_ = os.WriteFile(filepath.Join(filepath.Dir(tree), "store"), []byte(strings.Replace(knob("store"), line, "", 1)), 0o644)
+			}
+		}
 	case "app:list":
 		fmt.Println(orElse(knob("apps.json"), `{"enabled":{"files":"2.1.0","mine":"1.0.0"},"disabled":[]}`))
 	case "setupchecks":

@@ -116,7 +116,7 @@ func insist[T any](ctx context.Context, w *work, call func() (T, error)) (T, err
 // hop.
 func (w *work) again() bool {
 	switch w.step.Kind {
-	case plan.KindHold, plan.KindStage, plan.KindClose, plan.KindOpen, plan.KindTidy, plan.KindRelease, plan.KindUnstage,
+	case plan.KindHold, plan.KindStage, plan.KindClose, plan.KindOpen, plan.KindTidy, plan.KindAbsent, plan.KindRelease, plan.KindUnstage,
 		plan.KindRestore, plan.KindRepair, plan.KindInspect:
 		return true
 	default:

@@ -53,6 +53,14 @@ func (s *site) run(shell string, env []string, text string, more ...string) (str
 	return out.String(), c.ProcessState.ExitCode()
 }
 
+// bare gives a text to sh with these arguments alone.
+func (s *site) bare(text string, args ...string) (string, int) {
+	c := exec.Command("sh", append([]string{"-s", "--"}, args...)...)
+	c.Dir, c.Stdin, c.Env = "/", strings.NewReader(text), s.env
+	out, _ := c.CombinedOutput() // the exit status is returned
+	return string(out), c.ProcessState.ExitCode()
+}
+
 // eventually waits for something that must come, half a minute at most.
 func (s *site) eventually(what string, came func() bool) {
 	s.t.Helper()

@@ -180,7 +180,7 @@ func TestScripts(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if n := len(ScriptDigests()); n != len(ScriptNames()) || n != 15 {
+	if n := len(ScriptDigests()); n != len(ScriptNames()) || n != 16 {
 		t.Errorf("%d scripts", n)
 	}
 	if _, err := ScriptText("rm.sh"); err == nil {

@@ -227,3 +227,14 @@ func FuzzParsers(f *testing.F) {
 		}
 	})
 }
+
+func TestParseMissingIndices(t *testing.T) {
+	said := "Adding additional fs_parent index to the oc_filecache table, this can take some time...\noc_filecache table updated successfully.\n" +
+		"Adding additional new_one index to the oc_x table, this can take some time...\nRemoving old_one index from the oc_x table\nCREATE INDEX fs_parent ON oc_filecache (parent)\n"
+	if got := ParseMissingIndices([]byte(said)); len(got) != 2 || got[0] != "fs_parent of oc_filecache" || got[1] != "new_one of oc_x" {
+		t.Errorf("%q", got)
+	}
+	if got := ParseMissingIndices([]byte("Done.\n")); got != nil {
+		t.Errorf("%q", got)
+	}
+}

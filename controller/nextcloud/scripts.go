@@ -48,6 +48,8 @@ import (
 //	    Lines "ID new version available: VERSION", or nothing.
 //	PHP [M] occ app:update --all
 //	    Lines "ID updated" or "ID couldn't be updated".
+//	PHP [M] occ app:update ID
+//	    The same of one app, where versions are pinned.
 //	PHP [M] occ db:add-missing-indices|-columns|-primary-keys --no-interaction
 //	    Lines "Adding …", "Done."; exit 0.
 //	PHP [M] occ app:list --output=json                       (NC_maintenance=0)
@@ -81,6 +83,7 @@ var scriptParts = map[string][]string{
 	"close.sh":    {"lib.sh", "opening.sh", "watchdog.sh", "close.sh"},
 	"gate.sh":     {"lib.sh", "gate.sh"},
 	"hold.sh":     {"lib.sh", "held.sh", "hold.sh"},
+	"holds.sh":    {"holds.sh"},
 	"hop.sh":      {"lib.sh", "swap.sh", "hop.sh"},
 	"look.sh":     {"lib.sh", "look.sh"},
 	"open.sh":     {"lib.sh", "opening.sh", "open.sh"},

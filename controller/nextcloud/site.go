@@ -119,9 +119,17 @@ func Restored(siteArgs []string, from string) Invocation {
 	return Invocation{Script: "restored.sh", Args: append(Base(siteArgs), "--from", from)}
 }
 
-// Apps updates apps until none is left, at most rounds times.
-func (s Site) Apps(rounds int) Invocation {
-	return s.call("apps.sh", "--rounds", strconv.Itoa(rounds))
+// Apps updates apps until none is left, at most rounds times. With pins, each
+// "ID=VERSION", an app goes to such a version or stays as it is; nil is any.
+func (s Site) Apps(rounds int, pins []string) Invocation {
+	more := []string{"--rounds", strconv.Itoa(rounds)}
+	if pins != nil {
+		more = append(more, "--pinned", "yes")
+	}
+	for _, p := range pins {
+		more = append(more, "--app", p)
+	}
+	return s.call("apps.sh", more...)
 }
 
 // Tidy adds missing indices, columns and primary keys, and removes the trees

@@ -23,7 +23,9 @@ const (
 	Start    Occasion = "start"
 	Wave     Occasion = "wave"     // all its targets settled and its gate passed
 	Decision Occasion = "decision" // nothing goes on, or a site stays closed, until somebody decides
-	End      Occasion = "end"
+	Answer   Occasion = "answer"   // somebody decided: approved, paused, resumed …
+	Wait     Occasion = "wait"     // nothing starts before a window opens
+	End      Occasion = "end"      // it ended; a halt is a decision too
 )
 
 // Message is one thing to tell. Its JSON form is what a webhook receives.
@@ -41,6 +43,8 @@ type Message struct {
 	Commands      []string  `json:"commands,omitempty"` // what one may type now
 	Counts        Counts    `json:"targets"`
 	Closed        []string  `json:"closed,omitempty"` // users are kept out, and nothing will let them in
+
+	also Occasion // who asked to hear of this one hears it too
 }
 
 // Counts are the rollout's targets by where they stand.
@@ -71,7 +75,8 @@ func (m Message) Plain() string {
 type reader struct {
 	id, command string
 	passed      map[int]bool
-	asked       []string // the decisions that are asked for at the moment
+	last        time.Time // the last event of an earlier controller
+	asked       []string  // the decisions that are asked for at the moment
 }
 
 // event is what to say of one event; s is the state after it.
@@ -81,24 +86,73 @@ func (r *reader) event(e rollout.Event, s *rollout.State) []Message {
 		m.At = e.At
 		out = append(out, r.fill(m, s))
 	}
-	if e.Kind == rollout.EventStarted {
-		add(Message{Occasion: Start, ID: "start", Title: fmt.Sprintf("Rollout %s began: %d targets in %d waves", s.Plan.Rollout, len(s.Targets), len(s.Plan.Waves))})
-	}
 	for i, w := range s.Waves {
 		if w.Passed && !r.passed[i] {
 			r.passed[i] = true
 			name := s.Plan.Waves[i].Name
-			add(Message{Occasion: Wave, ID: "wave-" + name, Wave: name, Title: fmt.Sprintf("Wave %s of rollout %s passed", name, s.Plan.Rollout), Text: tally(s, i)})
+			title := fmt.Sprintf("Wave %s of rollout %s passed", name, s.Plan.Rollout)
+			if upgraded(s, i) == 0 {
+				if s.HaltReason != "" {
+					continue // the halt tells it
+				}
+				title = fmt.Sprintf("Wave %s of rollout %s is over, and nobody was upgraded", name, s.Plan.Rollout)
+			}
+			add(Message{Occasion: Wave, ID: "wave-" + name, Wave: name, Title: title, Text: lines(tally(s, i), following(s, i))})
 		}
 	}
-	switch e.Kind {
-	case rollout.EventHalted:
-		add(Message{Occasion: Decision, ID: fmt.Sprintf("halt-%d", s.Seq), Title: fmt.Sprintf("Rollout %s halted and waits for a decision", s.Plan.Rollout),
-			Text: e.Detail, Commands: []string{r.command + " status", r.command + " resume", r.command + " abort"}})
-	case rollout.EventEnded:
-		add(Message{Occasion: End, ID: "end", Title: fmt.Sprintf("Rollout %s ended: %s", s.Plan.Rollout, e.Detail), Text: reasons(s)})
+	if m, ok := r.told(e, s); ok {
+		add(m)
 	}
 	return out
+}
+
+// told is what one event says by itself.
+func (r *reader) told(e rollout.Event, s *rollout.State) (Message, bool) {
+	name, id := s.Plan.Rollout, fmt.Sprintf("%s-%d", e.Kind, s.Seq)
+	m := Message{Occasion: Answer, ID: id, Wave: e.Wave, Target: e.Target, Text: e.Detail}
+	switch e.Kind {
+	case rollout.EventStarted:
+		m = Message{Occasion: Start, ID: "start", Title: fmt.Sprintf("Rollout %s began: %d targets in %d waves", name, len(s.Targets), len(s.Plan.Waves)), Text: begins(e, s)}
+	case rollout.EventAttached:
+		m.Title = fmt.Sprintf("Rollout %s goes on: %s started a controller anew", name, e.Who)
+		m.Text = "What was begun is looked up on the hosts; nothing is done twice."
+		if !r.last.IsZero() {
+			m.Text = "The one before it was last heard of at " + r.last.UTC().Format("2006-01-02 15:04:05 MST") + ". " + m.Text
+		}
+		if s.Paused {
+			m.Title = fmt.Sprintf("%s started a controller of rollout %s anew; the rollout is still paused", e.Who, name)
+			m.Commands = []string{r.command + " resume"}
+		}
+	case rollout.EventPaused:
+		m.Title = fmt.Sprintf("Rollout %s paused by %s", name, e.Who)
+		m.Text = lines(e.Detail, "What has begun finishes, nothing new starts.")
+		m.Commands = []string{r.command + " resume", r.command + " abort"}
+	case rollout.EventResumed:
+		m.Title = fmt.Sprintf("Rollout %s resumed by %s", name, e.Who)
+	case rollout.EventAborted:
+		m.Title = fmt.Sprintf("Rollout %s aborted by %s", name, e.Who)
+	case rollout.EventRollback:
+		m.Title = fmt.Sprintf("%s asked for the rollback of %s", e.Who, e.Target)
+	case rollout.EventApproved:
+		m.Title, m.Text = approved(e, s)
+	case rollout.EventApprovalExpired:
+		m.Occasion = Decision
+		m.Title = fmt.Sprintf("The approval of wave %s by %s has expired: it does not count any more", e.Wave, e.Who)
+		m.Commands = []string{r.approve(e.Wave, s)}
+	case rollout.EventWindowWait:
+		m.Occasion, m.Title = Wait, fmt.Sprintf("Rollout %s waits: %s", name, e.Detail)
+		m.Text = "It goes on by itself then, as long as its controller runs."
+	case rollout.EventEnded:
+		m.Occasion, m.ID, m.Title, m.Text = End, "end", fmt.Sprintf("Rollout %s ended: %s", name, e.Detail), ends(s)
+		if rollout.Verdict(e.Detail) == rollout.Halted {
+			m.ID, m.Title = fmt.Sprintf("halt-%d", s.Seq), fmt.Sprintf("Rollout %s halted and waits for a decision", name)
+			m.also = Decision
+			m.Commands = []string{r.command + " status", r.command + " resume", r.command + " abort"}
+		}
+	default:
+		return m, false
+	}
+	return m, true
 }
 
 // waiting is what to say of the reasons why nothing starts, each once while it
@@ -108,10 +162,11 @@ func (r *reader) waiting(list []string, s *rollout.State, at time.Time) []Messag
 	var now []string
 	for _, reason := range list {
 		m := Message{Occasion: Decision, At: at}
-		if name, ok := strings.CutSuffix(reason, " waits for approval"); ok {
+		if name, how, ok := strings.Cut(reason, " waits for approval"); ok {
 			m.Wave = strings.TrimPrefix(name, "wave ")
 			m.Title = fmt.Sprintf("Wave %s of rollout %s waits for approval", m.Wave, s.Plan.Rollout)
-			m.Commands = []string{r.command + " approve --wave " + m.Wave}
+			m.Text = asked(m.Wave, how, s)
+			m.Commands = []string{r.approve(m.Wave, s)}
 		} else if name, why, ok := strings.Cut(reason, " is closed and held: "); ok {
 			m.Target = name
 			m.Title = fmt.Sprintf("%s is closed to its users and waits for a decision", name)
@@ -154,44 +209,4 @@ func (r *reader) fill(m Message, s *rollout.State) Message {
 	}
 	slices.Sort(m.Closed)
 	return m
-}
-
-// tally counts how the targets of a wave ended.
-func tally(s *rollout.State, wave int) string {
-	count := map[rollout.Status]int{}
-	for _, t := range s.Plan.Waves[wave].Targets {
-		count[s.Targets[t.Name].Status]++
-	}
-	return fmt.Sprintf("%d upgraded, %d rolled back, %d failed, %d untouched",
-		count[rollout.Upgraded], count[rollout.RolledBack], count[rollout.Failed], count[rollout.Untouched])
-}
-
-// mostReasons bounds how many targets an end message explains.
-const mostReasons = 20
-
-// reasons says of each target that was not upgraded why.
-func reasons(s *rollout.State) string {
-	var lines []string
-	left := 0
-	for _, w := range s.Plan.Waves {
-		for _, t := range w.Targets {
-			state := s.Targets[t.Name]
-			if state.Status == rollout.Upgraded {
-				continue
-			}
-			if len(lines) == mostReasons {
-				left++
-				continue
-			}
-			line := t.Name + " " + strings.ReplaceAll(string(state.Status), "_", " ")
-			if state.Reason != "" {
-				line += ": " + state.Reason
-			}
-			lines = append(lines, line)
-		}
-	}
-	if left > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", left))
-	}
-	return strings.Join(lines, "\n")
 }

@@ -41,6 +41,7 @@ type Options struct {
 	RolloutID string
 	Command   string              // how commands to type begin; "" is "ncfleet"
 	Passed    []int               // waves that passed before this controller came
+	Last      time.Time           // of the last event before it; zero when there is none
 	Now       func() time.Time    // nil is time.Now
 	Complain  func(string)        // told once per message that was not delivered
 	Pause     func(time.Duration) // waits between tries; nil is time.Sleep
@@ -73,7 +74,7 @@ func New(channels []Channel, o Options) *Notifier {
 	if o.Complain == nil {
 		o.Complain = func(string) {}
 	}
-	n := &Notifier{options: o, reader: reader{id: o.RolloutID, command: o.Command, passed: map[int]bool{}}}
+	n := &Notifier{options: o, reader: reader{id: o.RolloutID, command: o.Command, passed: map[int]bool{}, last: o.Last}}
 	for _, w := range o.Passed {
 		n.reader.passed[w] = true
 	}
@@ -106,7 +107,7 @@ func (n *Notifier) Waiting(reasons []string, s *rollout.State) {
 func (n *Notifier) put(list []Message) {
 	for _, m := range list {
 		for _, q := range n.queues {
-			if !slices.Contains(q.On, m.Occasion) {
+			if !slices.Contains(q.On, m.Occasion) && (m.also == "" || !slices.Contains(q.On, m.also)) {
 				continue
 			}
 			select {

@@ -60,10 +60,17 @@ func (l *look) decideApp(a App, store bool) {
 		r := l.bestRelease(a, l.to().Major())
 		c.Action, c.To = "update", r.Version
 		c.Reason = fmt.Sprintf("%s does not support %d; occ upgrade fetches %s", a.Version, l.to().Major(), r.Version)
+		if ok, why := l.pinnedApp(a.ID, r.Version); !ok {
+			l.block(problem("app_not_pinned", fmt.Sprintf("occ upgrade would fetch another version of app %s", a.ID), why+" ("+c.Reason+")", l.limits.remedy))
+		}
 	} else if wanted && a.Update != "" {
-		c.Action, c.To = "update", a.Update
+		if ok, why := l.pinnedApp(a.ID, a.Update); ok {
+			c.Action, c.To = "update", a.Update
+		} else {
+			c.Reason = why
+		}
 	}
-	if c.Action != "keep" {
+	if c.Action != "keep" || c.Reason != "" {
 		l.apps = append(l.apps, c)
 	}
 }

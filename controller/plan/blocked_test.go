@@ -51,6 +51,13 @@ var troubles = []trouble{
 			f.Downloads = []Reach{{URL: "https://mirror.example/releases", Detail: "curl: (7) Failed to connect to mirror.example port 443", Millis: 5000}}
 		})
 	}},
+	{"mirror that lacks the archive", "mirror_unreachable", "", func(in *Input) {
+		in.Rollout.Core.Transfer = "fetch"
+		change(in, "cloud-01", func(f *Facts, _ *InstanceFacts) {
+			f.Downloads = []Reach{{URL: "https://mirror.example/releases", OK: true, Status: 200, Tool: "curl"},
+				{URL: Archives(*in)["cloud-01"][0], Status: 404, Detail: "curl ended with 0, HTTP status 404", Millis: 12, Tool: "curl"}}
+		})
+	}},
 	{"release source unreadable", "release_source", "", func(in *Input) {
 		in.ReleasesProblem = "GET https://mirror.example/releases/: 502 Bad Gateway"
 	}},

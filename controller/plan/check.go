@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/ncfleet/ncfleet/controller/nextcloud"
-	"github.com/ncfleet/ncfleet/inventory"
 )
 
 // checkWork looks for everything that would make the work fail. All of it is
@@ -94,6 +93,11 @@ func (l *look) checkRivals() {
 		detail := strings.TrimSpace(r.Line)
 		if detail == "" {
 			detail = "an active " + r.Kind + " that changes packages or Nextcloud by itself"
+		}
+		if l.absent() {
+			l.warn(problem("rival_removed", "removed for good, as auto_update = \"absent\" says: "+where, detail,
+				"nothing to do: it is kept aside; ncfleet release --absent "+l.host.Name+" puts it back"))
+			continue
 		}
 		l.warn(problem("rival_held", "held during the rollout: "+where, detail,
 			"nothing to do: it is put back as found"))
@@ -226,14 +230,11 @@ func group(s *InstanceFacts) string {
 // checkSource looks whether the releases can reach the host.
 func (l *look) checkSource() {
 	core := l.in.Rollout.Core
-	wanted := core.Source
-	if len(l.hops) > 0 {
-		wanted = l.hops[0].Release.URL
-	} else if !l.in.thorough || core.To == "" {
+	if len(l.hops) == 0 && (!l.in.thorough || core.To == "") {
 		return
 	}
 	if why := l.in.Unfit[l.host.Name]; why != "" {
-		l.block(mirrorProblem(core, why))
+		l.block(mirrorProblem(core.Source, why))
 	}
 	if core.Transfer != "fetch" {
 		return
@@ -246,16 +247,36 @@ func (l *look) checkSource() {
 		}
 	}
 	for _, r := range sortedReach(l.facts.Downloads) {
-		if refused(r, wanted) && (sameSite(r.URL, core.Source) || sameSite(r.URL, wanted)) && !isStore(l, r) {
-			l.block(mirrorProblem(core, reachLine(r)))
+		wanted := l.archive(r.URL)
+		if refused(r, wanted) && (sameSite(r.URL, core.Source) || r.URL == wanted) && !isStore(l, r) {
+			l.block(mirrorProblem(r.URL, reachLine(r)))
+			return // what else does not come has mostly the same reason
 		}
 	}
 }
 
-func mirrorProblem(core inventory.Core, why string) Problem {
-	return problem("mirror_unreachable", "the release source cannot be reached from the host", why,
-		fmt.Sprintf("try on the host: curl -sSI %s; or let this machine send the releases: core { transfer = \"push\" }", nextcloud.Quote(core.Source)))
+// archive is the URL when it is one of a release on the way, else that of the
+// first, else that of the source.
+func (l *look) archive(url string) string {
+	first := l.in.Rollout.Core.Source
+	for i, h := range l.hops {
+		if h.Release.URL == url {
+			return url
+		}
+		if i == 0 {
+			first = h.Release.URL
+		}
+	}
+	return first
 }
+
+func mirrorProblem(url, why string) Problem {
+	return problem("mirror_unreachable", "the release source cannot be reached from the host", why,
+		fmt.Sprintf("try on the host: curl -sSI %s; or let this machine send the releases: core { transfer = \"push\" }", nextcloud.Quote(url)))
+}
+
+// quickMillis is below what a survey waits for an answer.
+const quickMillis = 9000
 
 func reachLine(r Reach) string {
 	tried := ""
@@ -264,6 +285,9 @@ func reachLine(r Reach) string {
 	}
 	if r.Status != 0 {
 		return fmt.Sprintf("%s%s answered %d after %d ms: %s", tried, r.URL, r.Status, r.Millis, r.Detail)
+	}
+	if r.Tool != "" && r.Millis < quickMillis {
+		return fmt.Sprintf("%s%s could not be had, after %d ms: %s", tried, r.URL, r.Millis, r.Detail)
 	}
 	return fmt.Sprintf("%s%s did not answer within %d ms: %s", tried, r.URL, r.Millis, r.Detail)
 }
@@ -281,7 +305,7 @@ func (l *look) checkStore() {
 		}
 		if l.in.Rollout.Apps.Update == "all" {
 			l.block(problem("app_store_unreachable", "the app store cannot be reached from the host", reachLine(r)+"; occ would say that all apps are up to date",
-				"open the way to "+store+", or leave the apps alone: apps { update = \"none\" }"))
+				"open the way to "+store+", or leave the apps alone: apps { update = \"none\" }, or switch the store off: "+l.occ("config:system:set appstoreenabled --value=false --type=boolean")))
 		} else if len(l.hops) > 0 || l.in.thorough {
 			l.warn(problem("app_store_unreachable", "the app store cannot be reached from the host", reachLine(r)+"; occ upgrade asks it and may wait a minute or two",
 				"open the way to "+store+", or switch it off: "+l.occ("config:system:set appstoreenabled --value=false --type=boolean")))

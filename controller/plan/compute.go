@@ -32,13 +32,17 @@ func Compute(in Input) (Plan, []Problem) {
 	if err != nil {
 		return Plan{}, []Problem{problem("bad_window", "a window or blackout of the rollout cannot be read", err.Error(), "correct the window or the blackout")}
 	}
-	for _, w := range r.Waves {
+	pin := startPinning(&in)
+	for i, w := range r.Waves {
 		wave := Wave{Name: w.Name, Bake: w.Bake, Approve: w.Approve || w.Approvals > 0, ApproveExpires: w.ApproveExpires}
 		if w.Approvals > 1 {
 			wave.Approvals = w.Approvals
 		}
 		for _, name := range w.Hosts {
-			p.addHost(&in, hosts, &wave, hosts[name], openings)
+			p.addHost(&in, hosts, &wave, hosts[name], openings, pin)
+		}
+		if i == 0 {
+			pin.firstWaveDecided(&in)
 		}
 		if len(wave.Targets) > 0 {
 			wave.Gate = gateSteps(r, &wave)
@@ -52,6 +56,7 @@ func Compute(in Input) (Plan, []Problem) {
 	p.Policy.MaxUnavailable = maxUnavailable(r.MaxUnavailable, n)
 	p.Policy.FailureBudget = failureBudget(r.Failures, n)
 	p.Policy.Ahead = aheadOf(p.Policy.MaxUnavailable)
+	p.Pin = pin.outcome()
 	p.Drivers = driversUsed(&p, in.Drivers)
 	sort.Strings(p.Idle)
 	sort.Slice(p.HeldBack, func(i, j int) bool { return p.HeldBack[i].Target < p.HeldBack[j].Target })
@@ -99,10 +104,10 @@ func refuse(in *Input) []Problem {
 
 // addHost decides every target of a host. When the host's own target is
 // blocked its instances are too: packages come before core.
-func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, h *inventory.Host, openings *Calendar) {
+func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, h *inventory.Host, openings *Calendar, pin *pinner) {
 	hostBlocked := false
 	for _, ref := range targetsOf(h, in.Rollout, wave.Name) {
-		l := decide(in, hosts, ref)
+		l := decide(in, hosts, ref, pin.limits())
 		if len(l.blocked) == 0 && l.work() {
 			l.checkWindows(p, openings)
 		}
@@ -119,7 +124,11 @@ func (p *Plan) addHost(in *Input, hosts map[string]*inventory.Host, wave *Wave, 
 				p.HeldBack = append(p.HeldBack, HeldBack{Target: ref.Name, Packages: l.held})
 			}
 		default:
+			l.tells = pin.learns()
 			wave.Targets = append(wave.Targets, l.target(wave.Name))
+		}
+		if len(l.blocked) == 0 {
+			pin.note(l)
 		}
 	}
 }

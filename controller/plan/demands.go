@@ -151,16 +151,14 @@ func (l *look) checkCoverage(packages bool) {
 			"see whether the driver starts: ncfleet driver list; then plan again"))
 		return
 	}
+	var holes []driver.Place
 	for _, p := range subject.Places {
 		if captures(c, p) {
 			continue
 		}
-		why := holeReason(c, p)
 		switch p.Part {
 		case driver.PartCode, driver.PartConfig, driver.PartApps, driver.PartDatabase:
-			l.block(problem("snapshot_hole", fmt.Sprintf("the snapshot would not hold the %s", p.Part),
-				fmt.Sprintf("%s: %s; without it there is no way back", place(p), why),
-				fmt.Sprintf("correct the block of driver \"snapshot\" %q, or use one that captures it", SnapshotDriver(l.host))))
+			holes = append(holes, p)
 		case driver.PartObjects:
 			l.warn(problem("object_storage", "users' files lie in object storage",
 				fmt.Sprintf("%s: no snapshot holds it; an upgrade does not write there", place(p)), "nothing to do; keep the bucket's versioning on"))
@@ -168,6 +166,26 @@ func (l *look) checkCoverage(packages bool) {
 			l.warn(systemHole(SnapshotDriver(l.host)))
 		case driver.PartData:
 		}
+	}
+	l.tellHoles(c, holes)
+}
+
+// tellHoles tells what a snapshot would not hold, once for each reason.
+func (l *look) tellHoles(c driver.Coverage, holes []driver.Place) {
+	var reasons []string
+	parts, places := map[string][]string{}, map[string][]string{}
+	for _, p := range holes {
+		why := holeReason(c, p)
+		if parts[why] == nil {
+			reasons = append(reasons, why)
+		}
+		parts[why] = append(parts[why], string(p.Part))
+		places[why] = append(places[why], place(p))
+	}
+	for _, why := range reasons {
+		l.block(problem("snapshot_hole", "the snapshot would not hold the "+listed(parts[why]),
+			fmt.Sprintf("%s: %s; without it there is no way back", strings.Join(places[why], ", "), why),
+			fmt.Sprintf("correct the block of driver \"snapshot\" %q, or use one that captures it", SnapshotDriver(l.host))))
 	}
 }
 

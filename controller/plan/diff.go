@@ -145,7 +145,8 @@ func (d *differ) packages(t Target, f *Facts) {
 			d.add("package "+name, arrow(from, to), "no longer pending")
 			continue
 		}
-		if c.From != from || c.To != to {
+		// A pinned version may be another than the newest.
+		if c.From != from || c.To != to && !contains(f.Packages.Offered[name], to) {
 			d.add("package "+name, arrow(from, to), arrow(c.From, c.To))
 		}
 	}

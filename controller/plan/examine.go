@@ -30,7 +30,7 @@ func Examine(in Input) ([]Diagnosis, []Problem) {
 	hosts := hostsByName(in.Fleet)
 	var out []Diagnosis
 	for _, ref := range Targets(in.Fleet, in.Rollout) {
-		l := decide(&in, hosts, ref)
+		l := decide(&in, hosts, ref, nil)
 		l.blocked, l.warnings = withoutEffects(l.blocked, l.warnings, l.seen)
 		out = append(out, Diagnosis{Target: ref.Name, Blocked: l.blocked, Warnings: l.warnings})
 	}
@@ -68,7 +68,8 @@ func (l *look) examine() {
 
 // withoutEffects leaves out complaints that only say again, in other words,
 // what another problem says: an occ that refuses to work because a directory
-// is closed to it, and what the survey could not ask it for that reason.
+// is closed to it, and what the survey could not ask it for that reason. What
+// occ must do is said to come after that.
 func withoutEffects(blocked, warnings []Problem, seen *InstanceFacts) ([]Problem, []Problem) {
 	if seen == nil || seen.StatusProblem == "" {
 		return blocked, warnings
@@ -79,6 +80,11 @@ func withoutEffects(blocked, warnings []Problem, seen *InstanceFacts) ([]Problem
 	closed := slices.ContainsFunc(blocked, func(p Problem) bool { return p.Code == "dir_not_writable" })
 	if closed && strings.Contains(seen.StatusProblem, "Cannot write into") {
 		blocked = slices.DeleteFunc(blocked, func(p Problem) bool { return p.Code == "status_problem" })
+		for i, p := range blocked {
+			if command, ok := strings.CutPrefix(p.Remedy, "end it by hand first: "); ok {
+				blocked[i].Remedy = "once occ may write again: " + command
+			}
+		}
 	}
 	return blocked, warnings
 }
@@ -163,8 +169,8 @@ func (l *look) noteOpcache() {
 		how = fmt.Sprintf("for up to %d s (opcache.revalidate_freq = %d)", w.RecheckSeconds, w.RecheckSeconds)
 	}
 	l.warn(problem("opcache_hides_maintenance", "opcache hides maintenance mode from the web",
-		fmt.Sprintf("after occ maintenance:mode --on users go on writing to %s %s; %s; ncfleet closes in another way and is not fooled", l.seen.Path, how, w.PoolFile),
-		l.iniLine(w.ScanDir, "99-opcache.ini", `opcache.validate_timestamps=1\nopcache.revalidate_freq=2`)+", or reload PHP-FPM after each switch of the mode"))
+		fmt.Sprintf("after occ maintenance:mode --on users go on writing to %s %s, in the pool of %s; ncfleet closes in another way and is not fooled", l.seen.Path, how, w.PoolFile),
+		l.iniLine(w.ScanDir, "99-opcache.ini", `opcache.validate_timestamps=1\nopcache.revalidate_freq=2`)))
 }
 
 // iniLine is the command that adds lines to the web's php.ini and makes them
@@ -180,12 +186,14 @@ func (l *look) iniLine(dir, file, lines string) string {
 
 // reloadLine makes PHP-FPM read its configuration again.
 func (l *look) reloadLine() string {
-	for _, argv := range l.seen.PHP.Reload {
-		if len(argv) > 0 && argv[0] == "systemctl" {
-			return "sudo " + nextcloud.QuoteArgv(argv)
-		}
+	if len(l.seen.PHP.Reload) == 0 {
+		return "reload PHP-FPM"
 	}
-	return "reload PHP-FPM"
+	argv := l.seen.PHP.Reload[0]
+	if title := argv[len(argv)-1]; strings.HasPrefix(title, "php-fpm: master") {
+		return "sudo pkill -USR2 -f " + nextcloud.Quote("^"+strings.NewReplacer("(", `\(`, ")", `\)`, ".", `\.`).Replace(title))
+	}
+	return "sudo " + nextcloud.QuoteArgv(argv)
 }
 
 // noteWebMemory holds the web's memory limit against what Nextcloud asks for.
@@ -213,6 +221,6 @@ func (l *look) noteIndices() {
 		return
 	}
 	l.warn(problem("missing_indices", "the database lacks indices",
-		l.seen.Path+": "+strings.Join(sorted(l.seen.MissingIndices), ", ")+"; without them it is slow, and slower the bigger it grows",
-		l.occ("db:add-missing-indices")+"; users may go on working meanwhile"))
+		l.seen.Path+": "+strings.Join(sorted(l.seen.MissingIndices), ", ")+"; without them it is slow, and slower the bigger it grows; they can be added while users work",
+		l.occ("db:add-missing-indices")))
 }

@@ -26,6 +26,12 @@ func (l *look) gate(in *look, v nextcloud.Version, forward bool) *Gate {
 	if g.LogFile == "" {
 		g.LogFile = in.seen.DataDir + "/nextcloud.log"
 	}
+	for _, a := range in.seen.Apps {
+		if forward && l.tells && a.Enabled && !a.Shipped {
+			g.TellApps = append(g.TellApps, a.ID)
+		}
+	}
+	sort.Strings(g.TellApps)
 	lost := map[string]bool{}
 	if forward {
 		for _, c := range in.apps {

@@ -36,6 +36,11 @@ type Input struct {
 	Zones Zones
 	// thorough makes every check, whether or not anything is to be done.
 	thorough bool
+	// Lock are the pins that bind a rollout with pin = "canary"; nil lets its
+	// first wave run the newest versions, which bind the others.
+	Lock *Pinned
+
+	unpinned map[string]Problem // by host, filled by Bind
 }
 
 // AppRelease is one release of an app as a catalogue lists it. Empty bounds
@@ -110,6 +115,27 @@ func Subjects(fleet *inventory.Fleet, r *inventory.Rollout, facts map[string]Fac
 		}
 		if seen := f.Instance(ref.Instance); seen != nil && seen.Missing == "" {
 			out[ref.Name] = subjectOf(h, instanceOf(h, ref.Instance), seen, system)
+		}
+	}
+	return out
+}
+
+// Archives are the URLs of the releases that the instances of a rollout's hosts
+// need, by host, each once and in the order of the way.
+func Archives(in Input) map[string][]string {
+	hosts := hostsByName(in.Fleet)
+	out := map[string][]string{}
+	for _, ref := range Targets(in.Fleet, in.Rollout) {
+		f := in.Facts[ref.Host]
+		l := &look{in: &in, ref: ref, host: hosts[ref.Host], facts: &f, seen: f.Instance(ref.Instance)}
+		if l.seen == nil || l.seen.Missing != "" || l.seen.Code.Zero() {
+			continue
+		}
+		l.findHops()
+		for _, h := range l.hops {
+			if !contains(out[ref.Host], h.Release.URL) {
+				out[ref.Host] = append(out[ref.Host], h.Release.URL)
+			}
 		}
 	}
 	return out

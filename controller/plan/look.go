@@ -29,6 +29,8 @@ type look struct {
 	sound  bool // every instance is in order before anything is wanted of it
 	update bool // an apps step is wanted
 	reboot bool
+	limits *limits         // nil when any version will do
+	tells  bool            // its inspection tells the versions of apps
 	need   map[string]need // room, by mount
 	// inside are the instances of a host with several.
 	inside   []*look
@@ -45,10 +47,10 @@ func (l *look) work() bool {
 }
 
 // decide finds out what is to be done on a target and what is wrong with it.
-func decide(in *Input, hosts map[string]*inventory.Host, ref TargetRef) *look {
+func decide(in *Input, hosts map[string]*inventory.Host, ref TargetRef, b *limits) *look {
 	h := hosts[ref.Host]
 	f, known := in.Facts[ref.Host]
-	l := &look{in: in, ref: ref, host: h, facts: &f}
+	l := &look{in: in, ref: ref, host: h, facts: &f, limits: b}
 	if !known {
 		l.block(problem("not_surveyed", "the host was not looked at",
 			"no facts of host "+ref.Host+" were given", "run ncfleet plan again"))
@@ -131,6 +133,9 @@ func (l *look) takePackages() {
 	}
 	l.sel, l.held = l.packed, pendingPackages(system, *l.facts.Packages)
 	l.checkRelease()
+	if p, ok := l.in.unpinned[l.host.Name]; ok {
+		l.block(p)
+	}
 	if len(l.sel.Changes) == 0 {
 		l.checkReadable() // that nothing is seen to wait may not be true
 	}
@@ -164,11 +169,10 @@ func (l *look) findHops() {
 		}
 		return
 	}
-	known := make([]nextcloud.Version, 0, len(l.in.Releases))
-	for _, r := range l.in.Releases {
-		known = append(known, r.Version)
+	path, err := nextcloud.Path(l.seen.Code, goal, l.pinnedReleases())
+	if !l.checkPinned(goal, path, err) {
+		return
 	}
-	path, err := nextcloud.Path(l.seen.Code, goal, known)
 	var pe *nextcloud.PathError
 	if errors.As(err, &pe) {
 		l.block(problem(pe.Code, fmt.Sprintf("%s cannot go to %s", l.seen.Code, goal), pe.What, pe.Remedy))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ncfleet/ncfleet/controller/nextcloud"
 	"github.com/ncfleet/ncfleet/inventory"
 )
 
@@ -34,15 +35,22 @@ func unreachable(h *inventory.Host, f *Facts) Problem {
 
 // sudoRefused says what the login user lacks on the host.
 func sudoRefused(h *inventory.Host, f *Facts) Problem {
-	summary := fmt.Sprintf("%s may not run sh as root", h.SSH.User)
-	remedy := fmt.Sprintf("as root on the host: install -m 0440 FILE /etc/sudoers.d/ncfleet, where FILE holds what `ncfleet sudoers %s` prints", h.Name)
+	file := fmt.Sprintf("/etc/sudoers.d/ncfleet as `ncfleet sudoers %s` prints it, of root, mode 0440", h.Name)
+	said := ""
+	if at := strings.LastIndexByte(f.Unreachable, '['); at >= 0 {
+		said = " " + f.Unreachable[at:]
+	}
 	switch f.SudoRefusal {
 	case "missing":
-		summary, remedy = "sudo is not installed", "as root on the host: install sudo, then /etc/sudoers.d/ncfleet as `ncfleet sudoers "+h.Name+"` prints it"
+		return problem("sudo_refused", "sudo is not installed", f.Unreachable, "as root on the host: install sudo, then write "+file)
 	case "wrong password":
-		summary, remedy = "sudo does not accept the password of "+h.SSH.User, "correct the secret behind sudo_password"
+		return problem("sudo_refused", "sudo does not accept the password of "+h.SSH.User, f.Unreachable, "correct the secret behind sudo_password")
+	case "not allowed":
+		return problem("sudo_refused", h.SSH.User+" may not run sh as root",
+			fmt.Sprintf("sudo on %s wants a password of %s, or has no rule for it (sudo says the same for both)%s", h.Address, h.SSH.User, said),
+			"as root on the host: write "+file)
 	}
-	return problem("sudo_refused", summary, f.Unreachable, remedy)
+	return problem("sudo_refused", "sudo does not let "+h.SSH.User+" run sh as root", f.Unreachable, "as root on the host: write "+file+"; see what sudo says: sudo -l -U "+nextcloud.Quote(h.SSH.User))
 }
 
 // checkState looks for an instance that is not in order before anything is
@@ -86,7 +94,7 @@ func (l *look) checkPending() {
 	if s.NeedsDBUpgrade || !s.Config.Zero() && !s.Code.Zero() && s.Config.Compare(s.Code) != 0 {
 		l.block(problem("upgrade_pending", "an upgrade was begun and not ended",
 			fmt.Sprintf("%s: the code is %s, the database is of %s", s.Path, s.Code.Long(), s.Config.Long()),
-			"end it by hand first: "+l.occ("upgrade")+", then "+l.occ("maintenance:mode --off")))
+			"end it by hand first: "+l.occ("upgrade")+" && "+l.occ("maintenance:mode --off")))
 	}
 	if len(s.Leftovers) > 0 {
 		l.block(problem("leftovers", "files of an interrupted upgrade lie about",

@@ -166,7 +166,7 @@ func (b *builder) closed(ids stepIDs) {
 	}
 	if b.update {
 		ids.note(KindApps, b.step(script(Step{Kind: KindApps, Phase: PhaseClosed, Changes: true, Timeout: timeoutApps,
-			Title: "update apps until none is left"}, b.site.Apps(appRounds))))
+			Title: "update apps until none is left"}, b.site.Apps(appRounds, b.appPins()))))
 	}
 	for _, in := range b.insides() {
 		ids.note(KindInspect, b.step(Step{Kind: KindInspect, Phase: PhaseClosed, Instance: in.seen.Name, Gate: b.gate(in, b.versionAfter(in), true),
@@ -190,6 +190,10 @@ func (b *builder) after(ids stepIDs) {
 	if len(b.hops) > 0 {
 		b.step(script(Step{Kind: KindTidy, Phase: PhaseAfter, Timeout: timeoutTidy,
 			Title: "add missing indices, remove old trees and archives"}, b.site.Tidy(b.leftBehind())))
+	}
+	if units, files := b.holdable(); len(ids[KindHold]) > 0 && b.absent() {
+		b.step(script(Step{Kind: KindAbsent, Phase: PhaseAfter, Timeout: timeoutShort,
+			Title: "remove for good " + listed(append(append([]string(nil), units...), files...))}, nextcloud.Remove(b.hostSite().StateDir, units, files)))
 	}
 	if len(ids[KindHold]) > 0 {
 		ids.note(KindRelease, b.step(script(Step{Kind: KindRelease, Phase: PhaseAfter, Title: "put rival updaters back as found", Timeout: timeoutShort}, b.hostSite().Unhold())))
@@ -292,9 +296,15 @@ func (b *builder) compiled() driver.Commands {
 	return b.in.CompiledPackages[b.host.Name]
 }
 
-// holdable splits the rivals into units and cron files.
-func (b *builder) holdable() (units, files []string) {
-	for _, r := range b.rivals() {
+// absent reports whether rival updaters are removed for good.
+func (l *look) absent() bool { return l.host.AutoUpdate == "absent" }
+
+func (b *builder) holdable() (units, files []string) { return Holdable(b.rivals()) }
+
+// Holdable splits rivals into units and cron files. What is neither, a bare
+// process, cannot be held.
+func Holdable(rivals []Rival) (units, files []string) {
+	for _, r := range rivals {
 		switch {
 		case r.Kind == "cron" && !contains(files, rivalName(r)):
 			files = append(files, rivalName(r))

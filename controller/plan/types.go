@@ -30,6 +30,8 @@ type Plan struct {
 	Idle []string `json:",omitempty"`
 	// HeldBack has what is pending on idle targets, and why none of it is done.
 	HeldBack []HeldBack `json:",omitempty"`
+	// Pin says by what versions are bound; nil in a rollout without pins.
+	Pin *Pinning `json:",omitempty"`
 }
 
 // HeldBack is what is pending on a target with nothing to do, all of it held.
@@ -223,6 +225,7 @@ const (
 	KindOpen     Kind = "open"     // users in
 	KindVerify   Kind = "verify"   // from outside
 	KindTidy     Kind = "tidy"     // indices, old trees, retention
+	KindAbsent   Kind = "absent"   // rival updaters removed for good
 	KindRelease  Kind = "release"  // rival updaters as before
 	KindUnlease  Kind = "unlease"  // give the host back
 
@@ -283,6 +286,8 @@ type Gate struct {
 	LogFile       string `json:",omitempty"`
 	ProbeUser     string `json:",omitempty"`
 	ProbePassword string `json:",omitempty"` // a secret's reference, never its value
+	// TellApps are the apps whose versions are evidence, for the pins.
+	TellApps []string `json:",omitempty"`
 }
 
 // Expect is the part of the facts that a target's plan rests on.

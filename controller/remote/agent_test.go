@@ -230,3 +230,43 @@ func TestKeyFilesThatTheAgentHas(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificateOfAnAgentsKey logs in to a real host that trusts a CA alone:
+// by a certificate in a file, and by one that the agent holds.
+func TestCertificateOfAnAgentsKey(t *testing.T) {
+	t.Parallel()
+	ca := newKey(t, "")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write(t, at("ca.pub"), string(ssh.MarshalAuthorizedKey(ca.PublicKey())))
+	s := startSSHD(t, "TrustedUserCAKeys "+at("ca.pub"))
+	write(t, filepath.Join(s.dir, "authorized"), "")
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := signCert(t, ca, key, ssh.UserCert, s.config.User, time.Now().Add(time.Hour))
+	for name, added := range map[string]agent.AddedKey{
+		"in a file":    {PrivateKey: private},
+		"in the agent": {PrivateKey: private, Certificate: cert},
+	} {
+		ring := agent.NewKeyring()
+		if err := ring.Add(added); err != nil {
+			t.Fatal(err)
+		}
+		c := s.config
+		c.Keys, c.Agent, c.AgentSocket = nil, true, serveAgent(t, ring)
+		if added.Certificate == nil {
+			c.Certificates, c.IdentitiesOnly = []string{at("id-cert.pub")}, true
+			write(t, c.Certificates[0], string(ssh.MarshalAuthorizedKey(cert)))
+		}
+		r, err := newTestPool(t).Host(c).Run(testContext(t), echo)
+		if err != nil || string(r.Stdout) != "hi\n" {
+			t.Errorf("a certificate %s: %q, %v", name, r.Stdout, err)
+		}
+	}
+}

@@ -108,7 +108,11 @@ type Limits struct {
 	// negative number means never. A bastion, on which many hosts depend, is
 	// tried twice as often, and also when it refuses.
 	Retries int
-	Output  int // bytes kept of each output of a command; 8 MiB
+	// Rest is for how long a bastion that could not be reached is not tried
+	// again; 5 s. All hosts behind it would do so, one lot after another, and a
+	// bastion that refuses the login counts.
+	Rest   time.Duration
+	Output int // bytes kept of each output of a command; 8 MiB
 	// Agent is how long an agent may take for one answer, while somebody
 	// touches a security key say; 60 s, below sshd's LoginGraceTime.
 	Agent time.Duration
@@ -118,6 +122,7 @@ func (l Limits) withDefaults() Limits {
 	l.Dials = positive(l.Dials, 64)
 	l.Output = positive(l.Output, 8<<20)
 	l.Agent = duration(l.Agent, time.Minute)
+	l.Rest = duration(l.Rest, 5*time.Second)
 	switch {
 	case l.Retries == 0:
 		l.Retries = 3

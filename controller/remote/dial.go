@@ -105,9 +105,10 @@ func (p *Pool) connectOnce(ctx context.Context, l *login) (*connection, error) {
 	return conn, nil
 }
 
-// broken reports whether the error is that of a lost connection.
+// broken reports whether the error is that of a lost connection, in which a
+// channel was being opened perhaps.
 func broken(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+	return strings.Contains(err.Error(), "unexpected packet in response to channel open") || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || strings.Contains(err.Error(), "EOF")
 }
 

@@ -3,13 +3,16 @@
 // the lease by which one controller at a time changes a host.
 //
 // A [Pool] shares what hosts have in common: parsed known_hosts files, keys,
-// the agent, jump hosts and the limit of concurrent dials. A [Host] costs
-// nothing until its first use, then holds one connection.
+// the agent, bastions and the limits of concurrent dials. A [Host] costs
+// nothing until its first use, then holds one connection. All hosts behind a
+// bastion go through one connection to it, or as few as have room for them.
 //
 // The package refuses to guess. A command whose connection broke after it was
 // sent is never sent again but reported as [OutcomeUnknown]; a host key that
-// is not known is never accepted unless the configuration says "accept-new";
-// ssh_config files are not read. On a host only a POSIX shell is required.
+// is not known is never accepted unless the configuration says "accept-new".
+// Of an ssh_config it believes what "ssh -G" makes of it, only when asked to,
+// and what it does not know there and would change the way to a host is an
+// error. On a host only a POSIX shell is required.
 //
 //	pool := remote.NewPool(remote.Limits{})
 //	defer pool.Close()

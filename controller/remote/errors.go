@@ -92,6 +92,7 @@ type HostKeyError struct {
 	Host     string
 	Address  string
 	Port     int
+	Alias    string // the name that the files have for it, when not the address
 	Kind     string // KeyUnknown, KeyChanged or KeyRevoked
 	Offered  string // "ssh-ed25519 SHA256:…"
 	Recorded []RecordedKey
@@ -116,8 +117,12 @@ const (
 func (e *HostKeyError) Error() string {
 	switch e.Kind {
 	case KeyUnknown:
-		return fmt.Sprintf("cannot connect to host %s: its key %s is not in %s. Verify the fingerprint on the host's console (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), then add it: `ssh-keyscan -p %d %s >> %s` and compare with `ssh-keygen -lf %s`",
-			e.Host, e.Offered, strings.Join(e.Files, ", "), e.Port, e.Address, firstOf(e.Files), firstOf(e.Files))
+		under := ""
+		if e.Alias != "" {
+			under = " under the name " + e.Alias + ", which must stand for the address there"
+		}
+		return fmt.Sprintf("cannot connect to host %s: its key %s is not in %s%s. Verify the fingerprint on the host's console (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), then add it: `ssh-keyscan -p %d %s >> %s` and compare with `ssh-keygen -lf %s`",
+			e.Host, e.Offered, strings.Join(e.Files, ", "), under, e.Port, e.Address, firstOf(e.Files), firstOf(e.Files))
 	case KeyChanged:
 		var recorded []string
 		for _, k := range e.Recorded {

@@ -20,6 +20,8 @@ type Host struct {
 	mu      sync.Mutex
 	conn    *connection
 	pending *pending
+	failed  error     // of a bastion: the last attempt's
+	until   time.Time // failed counts until then
 }
 
 // pending is a connection attempt that others wait for.
@@ -78,15 +80,23 @@ func (h *Host) connection(ctx context.Context) (*connection, error) {
 			}
 			continue
 		}
+		if h.failed != nil && time.Now().Before(h.until) {
+			err := h.failed
+			h.mu.Unlock()
+			return nil, err
+		}
 		a := &pending{done: make(chan struct{})}
 		h.pending = a
 		h.mu.Unlock()
 
 		c, err := h.pool.connect(ctx, &h.config)
 		h.mu.Lock()
-		h.pending = nil
-		if err == nil {
+		h.pending, h.failed = nil, nil
+		switch {
+		case err == nil:
 			h.conn = c
+		case h.config.bastion && ctx.Err() == nil:
+			h.failed, h.until = err, time.Now().Add(h.pool.limits.Rest)
 		}
 		h.mu.Unlock()
 		a.err = err

@@ -113,7 +113,7 @@ func (k *hostKeyCheck) callback(endpoint string, remote net.Addr, key ssh.Public
 
 func (k *hostKeyCheck) explain(key ssh.PublicKey, err error) *HostKeyError {
 	e := &HostKeyError{
-		Host: k.c.label(), Address: k.c.Address, Port: positive(k.c.Port, 22),
+		Host: k.c.label(), Address: k.c.Address, Port: positive(k.c.Port, 22), Alias: k.c.HostKeyAlias,
 		Offered: describeKey(key), Files: k.c.KnownHosts, Err: err,
 	}
 	var mismatch *xknownhosts.KeyError

@@ -102,10 +102,15 @@ func (j *jump) dial(ctx context.Context, bastion *connection, c *Config) (net.Co
 		return nil, &Unreachable{c.label(), ReasonForwarding, fmt.Errorf(
 			"bastion %s refuses to forward to %s: %w; in its sshd_config set AllowTcpForwarding to yes or local, DisableForwarding to no, and name %s in PermitOpen where that is set; a key with restrict in authorized_keys needs port-forwarding",
 			j.config.label(), c.endpoint(), err, c.endpoint())}
+	case errors.As(err, &refused) && refused.Message == "open failed":
+		// That is what sshd says when it could not even try.
+		return nil, &Unreachable{c.label(), ReasonUnspecified, fmt.Errorf(
+			"bastion %s could not try to reach it and gives no reason: %w; see its log (journalctl -u ssh): if that says \"Too many open files\", raise LimitNOFILE there or lower channels in its bastion block (%d)",
+			j.config.label(), err, j.limits.Channels)}
 	case errors.As(err, &refused):
 		return nil, &Unreachable{c.label(), channelReason(refused), fmt.Errorf("bastion %s cannot reach it: %w", j.config.label(), err)}
 	}
-	return nil, err
+	return nil, fmt.Errorf("by bastion %s: %w", j.config.label(), err)
 }
 
 // slots takes one of each semaphore, in their order, which must be the same

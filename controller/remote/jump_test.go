@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +26,7 @@ func behind(t testing.TB, bastion Config, n int) []Config {
 		out[i] = end.config
 		out[i].Name = fmt.Sprintf("web%d", i)
 		out[i].Jump = []Config{bastion}
+		out[i].ConnectTimeout, out[i].HandshakeTimeout = time.Minute, time.Minute // many at once on a busy machine
 	}
 	return out
 }
@@ -109,6 +113,43 @@ func TestForwardingForbidden(t *testing.T) {
 	}
 }
 
+// TestBastionWithoutFileDescriptors lets a real sshd run out of them.
+func TestBastionWithoutFileDescriptors(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("prlimit"); err != nil {
+		t.Skip("no prlimit on this machine, which lowers the limit of a process")
+	}
+	s := startSSHD(t)
+	if out, err := exec.Command("prlimit", "--pid", strconv.Itoa(s.pid), "--nofile=40:40").CombinedOutput(); err != nil {
+		t.Skipf("the limit cannot be lowered: %v: %s", err, out)
+	}
+	p := newTestPool(t)
+	var wg sync.WaitGroup
+	errs := make(chan error, 50)
+	for _, c := range behind(t, s.config, cap(errs)) {
+		wg.Go(func() {
+			_, err := p.Host(c).Run(testContext(t), echo)
+			errs <- err
+		})
+	}
+	wg.Wait()
+	close(errs)
+	reached, told := 0, 0
+	for err := range errs {
+		switch {
+		case err == nil:
+			reached++
+		case strings.Contains(err.Error(), "Too many open files") && strings.Contains(err.Error(), "lower channels in its bastion block (200)"):
+			told++
+		default:
+			t.Error(err)
+		}
+	}
+	if reached == 0 || told == 0 {
+		t.Errorf("%d hosts reached, %d refused for want of file descriptors; want some of each", reached, told)
+	}
+}
+
 func TestBastionIsTriedMoreOften(t *testing.T) {
 	s := startServer(t)
 	s.closeEarly.Store(5)
@@ -134,6 +175,15 @@ func TestBastionIsTriedMoreOften(t *testing.T) {
 	}
 }
 
+func TestBastionThatBreaksWhileItForwards(t *testing.T) {
+	s := startServer(t)
+	s.dropForward.Store(3)
+	expect(t, newTestPool(t).Host(behind(t, s.config, 1)[0]), echo, "hi\n")
+	if n := s.dials.Load(); n != 4 {
+		t.Errorf("%d connections to a bastion that broke 3 times, want 4", n)
+	}
+}
+
 func TestUnreachableBastionIsNamed(t *testing.T) {
 	s := startServer(t)
 	bastion := s.config
@@ -143,6 +193,30 @@ func TestUnreachableBastionIsNamed(t *testing.T) {
 	_, err := p.Host(behind(t, bastion, 1)[0]).Run(testContext(t), echo)
 	if err == nil || !strings.Contains(err.Error(), "cannot reach host web0 (") || !strings.Contains(err.Error(), "through its bastion: cannot connect to host gate (") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRefusingBastionIsLeftAlone counts the logins that it is asked for.
+func TestRefusingBastionIsLeftAlone(t *testing.T) {
+	s := startServer(t)
+	bastion := s.config
+	bastion.User = "stranger"
+	bastion.Keys = []string{filepath.Join(t.TempDir(), "id")}
+	newKey(t, bastion.Keys[0])
+	for rest, want := range map[time.Duration]int32{time.Hour: 1, time.Nanosecond: 3} {
+		s.dials.Store(0)
+		p := NewPool(Limits{Rest: rest})
+		t.Cleanup(func() { p.Close() })
+		for _, c := range behind(t, bastion, 3) {
+			_, err := p.Host(c).Run(testContext(t), echo)
+			var refused *AuthError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), "cannot reach host "+c.Name) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n := s.dials.Load(); n != want {
+			t.Errorf("with a rest of %s: %d logins, want %d", rest, n, want)
+		}
 	}
 }
 

@@ -115,7 +115,7 @@ func TestPassedByControllerIsRefused(t *testing.T) {
 	if _, err := h.Lease(ctx, "old", old); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Start(ctx, "old", old, driver.Command{Argv: []string{"sleep", "60"}}); err != nil {
+	if _, err := h.Start(ctx, "old", old, driver.Command{Argv: []string{"sleep", "600"}}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.Do(ctx, late, driver.Command{Argv: []string{"true"}})

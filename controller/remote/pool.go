@@ -49,7 +49,7 @@ func NewPool(l Limits) *Pool {
 }
 
 // Host returns a host that connects at its first use. Every call returns a
-// host with a connection of its own; jump hosts are shared.
+// host with a connection of its own; bastions are shared.
 func (p *Pool) Host(c Config) *Host {
 	return &Host{pool: p, config: c}
 }

@@ -65,6 +65,7 @@ func TestRunOnRealHost(t *testing.T) {
 
 func TestTimeoutLeavesOutcomeUnknown(t *testing.T) {
 	h := startSSHD(t).connect(t)
+	mustRun(t, h, driver.Command{Argv: []string{"true"}}) // connecting must not use up the time
 	_, err := h.Run(testContext(t), driver.Command{Argv: []string{"sleep", "60"}, Timeout: 500 * time.Millisecond})
 	var unknown *OutcomeUnknown
 	if !errors.As(err, &unknown) || !errors.Is(err, context.DeadlineExceeded) {

@@ -23,7 +23,7 @@ func TestRunFolder(t *testing.T) {
 		t.Errorf("before it began: %+v, %v", never, err)
 	}
 	// Neither a hang-up nor TERM to the session ends it.
-	c := driver.Command{Argv: []string{"sh", "-c", "printf 0123456789; printf abc >&2; trap '' HUP; sleep 61"}}
+	c := driver.Command{Argv: []string{"sh", "-c", "printf 0123456789; printf abc >&2; trap '' HUP; sleep 610"}}
 	began, err := first.Start(ctx, "r/run", testToken, c)
 	if err != nil {
 		t.Fatal(err)

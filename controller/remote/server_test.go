@@ -21,6 +21,7 @@ type faults struct {
 	closeEarly  atomic.Int32 // connections to close before the banner
 	silent      atomic.Bool  // accept TCP, never answer
 	dropOpen    atomic.Int32 // connections to drop at the first session
+	dropForward atomic.Int32 // connections to drop at the first forwarding
 	dropExec    atomic.Int32 // connections to drop after the command began
 	maxSessions int32        // refuse further sessions, 0 means none
 	deafRequest atomic.Bool  // leave global requests unanswered
@@ -110,6 +111,8 @@ func (s *server) serve(tcp net.Conn, c *ssh.ServerConfig) {
 	var open atomic.Int32
 	for ch := range channels {
 		switch {
+		case ch.ChannelType() == "direct-tcpip" && take(&s.dropForward):
+			return
 		case ch.ChannelType() == "direct-tcpip":
 			go forward(ch)
 			continue

@@ -20,6 +20,17 @@ func needSSH(t *testing.T) {
 	}
 }
 
+// knownAs is the line that known_hosts has for a server, under another name.
+func knownAs(t *testing.T, s *server, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(s.config.KnownHosts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, key, _ := strings.Cut(string(text), " ")
+	return orElse(name, address) + " " + key
+}
+
 // TestHostsOfAnSSHConfig reaches a host that only the ssh_config describes,
 // over two bastions, and asks about each once.
 func TestHostsOfAnSSHConfig(t *testing.T) {
@@ -27,18 +38,7 @@ func TestHostsOfAnSSHConfig(t *testing.T) {
 	outer, inner, end := startServer(t), startServer(t), startServer(t)
 	dir := t.TempDir()
 	asked := filepath.Join(dir, "asked")
-	known := ""
-	for _, s := range []*server{outer, inner, end} {
-		text, err := os.ReadFile(s.config.KnownHosts[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s == end {
-			_, key, _ := strings.Cut(string(text), " ")
-			text = []byte("the-web-host " + key)
-		}
-		known += string(text)
-	}
+	known := knownAs(t, outer, "") + knownAs(t, inner, "") + knownAs(t, end, "the-web-host")
 	write(t, filepath.Join(dir, "known"), known)
 	if err := os.Rename(end.config.Keys[0], filepath.Join(dir, "key of web1 sim")); err != nil {
 		t.Fatal(err)
@@ -87,6 +87,11 @@ Host outer
 	expect(t, h, echo, "hi\n")
 	if o := outer.dials.Load(); o != 1 {
 		t.Errorf("%d dials of the bastion by a host that has none", o)
+	}
+	c.KnownHosts = end.config.KnownHosts // by its address
+	_, err = newTestPool(t).Host(c).Run(testContext(t), echo)
+	if err == nil || !strings.Contains(err.Error(), "under the name the-web-host") {
+		t.Errorf("a host that is known by another name: %v", err)
 	}
 	if h.Name() != fmt.Sprintf("cloud (127.0.0.1:%d)", end.config.Port) {
 		t.Errorf("the host is called %s", h.Name())

@@ -186,7 +186,7 @@ func (s *sshd) connect(t testing.TB) *Host {
 
 func testContext(t testing.TB) context.Context {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(stop)
 	return ctx
 }

@@ -81,12 +81,18 @@ func problems(pg *page, list []plan.Problem) {
 }
 
 // commands are what people copy out of a remedy: a part in backticks, or what
-// it begins with when that is a command line.
-var commands = regexp.MustCompile("`[^`]*`|^(?:sudo|ssh-keyscan) (?:[^;,]|[;,][^ ])*")
+// it begins with, or what follows a colon, when that is a command line.
+var commands = regexp.MustCompile("`[^`]*`|(?:^|: )(?:sudo|ssh-keyscan|curl|echo|printf) (?:[^;,]|[;,][^ ])*")
 
 // unbroken keeps the command lines of a remedy from being broken.
 func unbroken(remedy string) string {
-	return commands.ReplaceAllStringFunc(remedy, func(c string) string { return strings.ReplaceAll(c, " ", solid) })
+	return commands.ReplaceAllStringFunc(remedy, func(c string) string {
+		before := ""
+		if rest, ok := strings.CutPrefix(c, ": "); ok {
+			before, c = ": ", rest
+		}
+		return before + strings.ReplaceAll(c, " ", solid)
+	})
 }
 
 // Problems writes the problems of a rollout itself, those that make a plan

@@ -50,10 +50,16 @@ func decisionCommands(s *rollout.State, o Options) [][2]string {
 	lines := targetCommands(s, o)
 	if s.HaltReason != "" || s.Paused {
 		what := "go on"
+		for i := range s.Plan.Waves {
+			if !s.WaveBegun(i) {
+				what += " with wave " + s.Plan.Waves[i].Name
+				break
+			}
+		}
 		if s.HaltReason != "" {
 			what += ", with the failures so far accepted"
 		}
-		lines = append(lines, [2]string{o.command("resume"), what})
+		lines = append(lines, [2]string{o.command("resume"), what}, [2]string{o.command("abort"), "end it for good"})
 	}
 	for i, w := range s.Plan.Waves {
 		if w.Approve && !s.Waves[i].Approved && s.Ended == "" && (i == 0 || s.Waves[i-1].Passed) {

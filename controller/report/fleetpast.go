@@ -19,16 +19,16 @@ func ageClass(p *fleetreport.Proven) string {
 	}
 	switch d := p.AgeSeconds / 86400; {
 	case d < 1:
-		return "today"
+		return "under a day"
 	case d < 7:
-		return "this week"
+		return "under a week"
 	case d < 31:
-		return "this month"
+		return "under a month"
 	}
 	return "older"
 }
 
-var ageClasses = []string{"today", "this week", "this month", "older", "never"}
+var ageClasses = []string{"under a day", "under a week", "under a month", "older", "never"}
 
 func fleetSnapshots(pg *page, d *fleetreport.ReportDocument) {
 	section(pg, "Last snapshot that was proven, by age")

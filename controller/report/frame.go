@@ -76,7 +76,8 @@ func (f *frame) decide() {
 		switch {
 		case ok && f.State.Targets[name] != nil:
 			f.waits[name] = why
-		case strings.Contains(r, " is closed and held: "), strings.HasPrefix(r, "the rollout is paused"), strings.HasPrefix(r, "wave "):
+		case strings.Contains(r, " is closed and held: "), strings.HasPrefix(r, "the rollout is paused"),
+			strings.HasPrefix(r, "wave ") && (strings.Contains(r, " bakes until ") || strings.HasSuffix(r, " waits for approval")):
 			// The target, the head and the wave say so.
 		default:
 			f.held = append(f.held, hang(1, piece{yellow, "waits: "}, r, f.width, 2)...)
@@ -163,9 +164,6 @@ func (f *frame) budget() []piece {
 	s := f.State
 	out, most := len(s.Out()), s.Plan.Policy.MaxUnavailable
 	places := piece{"", fmt.Sprintf("out of service %d of at most %d", out, most)}
-	if out >= most {
-		places.style = yellow
-	}
 	n, budget := s.Failures(), s.Plan.Policy.FailureBudget
 	failures := piece{"", fmt.Sprintf("failures %d, %d more tolerated", n, max(budget-n, 0))}
 	if n >= budget {
@@ -258,10 +256,18 @@ func (f *frame) left() time.Duration {
 	return sum
 }
 
-// latest are the news, the newest of them.
+// latest are the news, the newest of them, each in two lines at most.
 func (f *frame) latest() block {
 	var out []line
+	more := 0
 	for _, n := range f.News {
+		if strings.HasPrefix(n, " ") {
+			if more++; more > 1 {
+				continue
+			}
+		} else {
+			more = 0
+		}
 		style := ""
 		if strings.Contains(n, "FAILED") {
 			style = red

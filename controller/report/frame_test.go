@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -206,6 +207,7 @@ func TestFrames(t *testing.T) {
 	}{
 		{"12-canary", twelve, 40 * time.Second, 80, 24},
 		{"12-bakes", twelve, 4 * time.Minute, 80, 24},
+		{"12-rolls-back", twelve, 15*time.Minute + 36*time.Second, 80, 24},
 		{"12-moves", twelve, 16*time.Minute + 20*time.Second, 80, 24},
 		{"12-held", twelve, 18 * time.Minute, 80, 24},
 		{"12-held-60", twelve, 18 * time.Minute, 60, 24},
@@ -220,6 +222,21 @@ func TestFrames(t *testing.T) {
 	} {
 		v, now := c.tape.at(t, c.after, Options{Command: "ncfleet -i fleets/hoster.hcl"})
 		golden(t, "live-"+c.name+".txt", []byte(strings.Join(v.Frame(now, c.width, c.height), "\n")+"\n"))
+	}
+}
+
+// TestREADMEShowsALiveView: the README's screen is one that the code makes.
+func TestREADMEShowsALiveView(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen, err := os.ReadFile("testdata/live-200-held.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(readme, append([]byte("<!-- screen: live -->\n```\n"), screen...)) {
+		t.Error("the README's live view is not testdata/live-200-held.txt")
 	}
 }
 

@@ -15,6 +15,9 @@ func (f *frame) next() block {
 		return block{}
 	}
 	decisions := decisionCommands(s, f.o)
+	if len(f.Notes) > 0 && !f.Watched { // a controller that was interrupted is not resumed before it has left
+		decisions = targetCommands(s, f.o)
+	}
 	list := decisions
 	var verbs []string
 	for _, c := range []struct {

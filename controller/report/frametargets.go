@@ -74,12 +74,32 @@ func (f *frame) targets() block {
 	for _, m := range list {
 		col = max(col, min(cells(shown(m.plan.Name)), f.nameRoom()))
 	}
-	var lines []line
+	var lines, whole []line
 	for _, m := range list {
-		lines = append(lines, f.targetLine(m, col))
+		l := f.targetLine(m, col)
+		lines, whole = append(lines, l), append(append(whole, l), f.why(m)...)
 	}
-	whole := append(slices.Clone(lines), rest...)
-	return block{lines: whole, fold: func(n int) []line { return foldTargets(list, lines, rest, n) }}
+	return block{lines: append(whole, rest...), fold: func(n int) []line {
+		if len(lines)+len(rest) > n {
+			return foldTargets(list, lines, rest, n)
+		}
+		var out []line
+		room := n - len(lines) - len(rest)
+		for i, m := range list {
+			why := f.why(m)
+			why = why[:min(len(why), room)]
+			out, room = append(append(out, lines[i]), why...), room-len(why)
+		}
+		return append(out, rest...)
+	}}
+}
+
+// why is the reason for which a target is taken back, in one line.
+func (f *frame) why(m moving) []line {
+	if m.Status != rollout.RollingBack || m.Reason == "" {
+		return nil
+	}
+	return hang(4, piece{dim, "why: "}, unnamed(m.Reason, m.plan.Name, m.plan.Host), f.width, 1)
 }
 
 // nameRoom is how wide the column of names may become.
@@ -181,6 +201,9 @@ func (f *frame) gateSeen(target string) string {
 	}
 	if all == 0 {
 		return ""
+	}
+	if well == all {
+		return fmt.Sprintf("%d/%d", well, all)
 	}
 	return fmt.Sprintf("%d/%d ok", well, all)
 }

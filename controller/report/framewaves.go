@@ -152,9 +152,11 @@ func (f *frame) waveState(i int) (mark, style, state string) {
 		return ">", yellow, fmt.Sprintf("gate, %d of %d seen well from outside", done, all)
 	case begun(s, w):
 		return ">", yellow, "under way"
-	case w.Approve && !ws.Approved && i == f.current():
+	case w.Needs() > 1 && !ws.Approved && i == f.current():
+		return "?", yellow, fmt.Sprintf("WAITS FOR APPROVAL, %d of %d given", len(ws.Approvals), w.Needs())
+	case w.Needs() > 0 && !ws.Approved && i == f.current():
 		return "?", yellow, "WAITS FOR APPROVAL"
-	case w.Approve && !ws.Approved:
+	case w.Needs() > 0 && !ws.Approved:
 		return " ", dim, "to come, after an approval"
 	}
 	return " ", dim, "to come"

@@ -48,6 +48,7 @@ type PlanDocument struct {
 	Problems []problemView `json:"problems,omitempty"`
 	// HeldBack is what is pending on idle targets, all of it held.
 	HeldBack []heldBackView `json:"held_back,omitempty"`
+	Pins     *pinView       `json:"pins,omitempty"`
 }
 
 type heldBackView struct {
@@ -62,14 +63,28 @@ type targetCount struct {
 }
 
 type policyView struct {
-	MaxUnavailable     int         `json:"max_unavailable"`
-	FailureBudget      int         `json:"failure_budget"`
-	Ahead              int         `json:"ahead"`
-	SpreadLabel        string      `json:"spread_label,omitempty"`
-	SpreadMax          int         `json:"spread_max,omitempty"`
-	OnHold             string      `json:"on_hold"`
-	HoldTimeoutSeconds int         `json:"hold_timeout_seconds"`
-	Window             *windowView `json:"window,omitempty"`
+	MaxUnavailable     int    `json:"max_unavailable"`
+	FailureBudget      int    `json:"failure_budget"`
+	Ahead              int    `json:"ahead"`
+	SpreadLabel        string `json:"spread_label,omitempty"`
+	SpreadMax          int    `json:"spread_max,omitempty"`
+	OnHold             string `json:"on_hold"`
+	HoldTimeoutSeconds int    `json:"hold_timeout_seconds"`
+	// Window is the first of Windows.
+	Window    *windowView    `json:"window,omitempty"`
+	Windows   []windowView   `json:"windows,omitempty"`
+	Blackouts []blackoutView `json:"blackouts,omitempty"`
+	// CutOff: nothing starts that is not expected to end, with so much time
+	// left, before a window does.
+	CutOff         bool `json:"cut_off,omitempty"`
+	ReserveSeconds int  `json:"reserve_seconds,omitempty"`
+}
+
+type blackoutView struct {
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Zone   string `json:"zone"`
+	Reason string `json:"reason"`
 }
 
 type windowView struct {
@@ -80,11 +95,14 @@ type windowView struct {
 }
 
 type waveView struct {
-	Name        string       `json:"name"`
-	BakeSeconds int          `json:"bake_seconds"`
-	Approve     bool         `json:"approve"`
-	Targets     []targetView `json:"targets"`
-	Gate        []stepView   `json:"gate"`
+	Name        string `json:"name"`
+	BakeSeconds int    `json:"bake_seconds"`
+	Approve     bool   `json:"approve"`
+	// Approvals is how many different people must approve, 0 when none.
+	Approvals             int          `json:"approvals"`
+	ApproveExpiresSeconds int          `json:"approve_expires_seconds,omitempty"`
+	Targets               []targetView `json:"targets"`
+	Gate                  []stepView   `json:"gate"`
 }
 
 type targetView struct {
@@ -157,14 +175,20 @@ func PlanJSON(p *plan.Plan, problems []plan.Problem) PlanDocument {
 			MaxUnavailable: o.MaxUnavailable, FailureBudget: o.FailureBudget, Ahead: o.Ahead, SpreadLabel: o.SpreadLabel,
 			SpreadMax: o.SpreadMax, OnHold: o.OnHold, HoldTimeoutSeconds: wholeSeconds(o.HoldTimeout),
 		},
-		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...),
+		Waves: []waveView{}, Blocked: []blockedView{}, Idle: append([]string{}, p.Idle...), Pins: viewPin(p.Pin),
 	}
-	if w := o.Window; w != nil {
-		v.Policy.Window = &windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone}
+	for _, w := range o.AllWindows() {
+		v.Policy.Windows = append(v.Policy.Windows, windowView{Days: append([]string{}, w.Days...), From: w.From, To: w.To, Zone: w.Zone})
+		v.Policy.Window = &v.Policy.Windows[0]
 	}
+	for _, b := range o.Blackouts {
+		v.Policy.Blackouts = append(v.Policy.Blackouts, blackoutView(b))
+	}
+	v.Policy.CutOff, v.Policy.ReserveSeconds = o.CutOff, wholeSeconds(o.Reserve)
 	for i := range p.Waves {
 		w := &p.Waves[i]
-		view := waveView{Name: w.Name, BakeSeconds: wholeSeconds(w.Bake), Approve: w.Approve, Targets: []targetView{}, Gate: viewSteps(w.Gate)}
+		view := waveView{Name: w.Name, BakeSeconds: wholeSeconds(w.Bake), Approve: w.Approve,
+			Approvals: w.Needs(), ApproveExpiresSeconds: wholeSeconds(w.ApproveExpires), Targets: []targetView{}, Gate: viewSteps(w.Gate)}
 		for k := range w.Targets {
 			view.Targets = append(view.Targets, viewTarget(&w.Targets[k]))
 		}

@@ -67,6 +67,7 @@ func Outcome(w io.Writer, id string, s *rollout.State, v rollout.Verdict, o Opti
 			pg.line("  %s", l)
 		}
 	}
+	history(pg, s, o.History)
 	next(pg, s, o)
 	return pg.err
 }
@@ -244,6 +245,7 @@ func outcomeWave(pg *page, s *rollout.State, i int, now time.Time) {
 		state = "under way"
 	}
 	pg.line("%s", pg.paint(bold, fmt.Sprintf("Wave %s · %s · %s", w.Name, plural(len(w.Targets), "target"), state)))
+	approvals(pg, s, i)
 	var groups []group
 	at := map[string]int{}
 	for k := range w.Targets {
@@ -301,6 +303,9 @@ func begun(s *rollout.State, w *plan.Wave) bool {
 func outcomeTarget(pg *page, s *rollout.State, p *plan.Target, now time.Time) {
 	t := s.Targets[p.Name]
 	line := fate(t)
+	if t.Status == rollout.Waiting && s.Ended != "" {
+		line = "untouched, not begun"
+	}
 	if len(p.Hops) > 0 && t.Status == rollout.Upgraded {
 		line += " to " + p.To.String()
 	}

@@ -34,6 +34,8 @@ type OutcomeDocument struct {
 	Controller string        `json:"controller,omitempty" jsonschema:"enum=running,enum=none"`
 	Requests   []requestView `json:"requests,omitempty"`
 	Waits      []string      `json:"waits,omitempty"`
+	// History is what tells the rollout's story, oldest first.
+	History []moment `json:"history,omitempty"`
 }
 
 type requestView struct {
@@ -45,9 +47,12 @@ type requestView struct {
 }
 
 type outcomeWaveView struct {
-	Name    string              `json:"name"`
-	Passed  bool                `json:"passed"`
-	Targets []outcomeTargetView `json:"targets"`
+	Name   string `json:"name"`
+	Passed bool   `json:"passed"`
+	// ApprovalsNeeded is how many people must approve, 0 when none.
+	ApprovalsNeeded int                 `json:"approvals_needed,omitempty"`
+	Approvals       []approvalView      `json:"approvals,omitempty"`
+	Targets         []outcomeTargetView `json:"targets"`
 }
 
 type outcomeTargetView struct {
@@ -74,8 +79,9 @@ func NotStarted(p *plan.Plan, verdict string) OutcomeDocument {
 }
 
 // OutcomeJSON is how a rollout stands or ended, for programs. The verdict of
-// one that has none yet is "running". live may be nil.
-func OutcomeJSON(id string, s *rollout.State, verdict rollout.Verdict, live *Live) OutcomeDocument {
+// one that has none yet is "running". live and events
+// may be nil.
+func OutcomeJSON(id string, s *rollout.State, verdict rollout.Verdict, live *Live, events []rollout.Event) OutcomeDocument {
 	now := latest(s)
 	v := OutcomeDocument{
 		FormatVersion: formatVersion, Verdict: string(verdict), Targets: s.Count(), Rollout: s.Plan.Rollout, ID: id,
@@ -91,7 +97,7 @@ func OutcomeJSON(id string, s *rollout.State, verdict rollout.Verdict, live *Liv
 	}
 	for i := range s.Plan.Waves {
 		p := &s.Plan.Waves[i]
-		wave := outcomeWaveView{Name: p.Name, Passed: passed(s, i), Targets: []outcomeTargetView{}}
+		wave := outcomeWaveView{Name: p.Name, Passed: passed(s, i), ApprovalsNeeded: p.Needs(), Approvals: viewApprovals(&s.Waves[i]), Targets: []outcomeTargetView{}}
 		for _, t := range p.Targets {
 			st := s.Targets[t.Name]
 			wave.Targets = append(wave.Targets, outcomeTargetView{Name: t.Name, Outcome: string(st.Status),
@@ -106,6 +112,7 @@ func OutcomeJSON(id string, s *rollout.State, verdict rollout.Verdict, live *Liv
 		v.Blocked = append(v.Blocked, blockedView{Target: b.Target, Problems: viewProblems(b.Problems)})
 	}
 	v.live(live, verdict)
+	v.History = historyView(s, events)
 	return v
 }
 

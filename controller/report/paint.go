@@ -1,12 +1,15 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ncfleet/ncfleet/controller/report/screen"
+	"github.com/ncfleet/ncfleet/controller/rollout"
 )
 
 // Options say how text looks. The zero value is 80 columns without colour.
@@ -25,6 +28,8 @@ type Options struct {
 	Command string
 	// Live is shown of a rollout that has not ended; nil when it is not known.
 	Live *Live
+	// History are the rollout's events, for an outcome to tell its story.
+	History []rollout.Event
 }
 
 // command is a command line to type, which is not broken at its spaces: a page
@@ -171,8 +176,15 @@ func join2(a int64, unitA string, b int64, unitB string) string {
 
 func secondsSpan(s int) string { return span(time.Duration(s) * time.Second) }
 
+// manyNames is from how many names on they are sorted by number, for longer runs.
+const manyNames = 12
+
 // names folds runs of numbered names: "cloud-03 … cloud-11". Three make a run.
 func names(list []string) string {
+	if len(list) > manyNames {
+		list = slices.Clone(list)
+		slices.SortStableFunc(list, byNumber)
+	}
 	var out []string
 	for i := 0; i < len(list); {
 		j := i
@@ -187,6 +199,20 @@ func names(list []string) string {
 		i = j + 1
 	}
 	return strings.Join(out, ", ")
+}
+
+// byNumber orders names by what stands around their last number, then by it.
+func byNumber(a, b string) int {
+	pa, na, sa := lastNumber(a)
+	pb, nb, sb := lastNumber(b)
+	if na == "" {
+		pa, sa = sa, ""
+	}
+	if nb == "" {
+		pb, sb = sb, ""
+	}
+	na, nb = strings.TrimLeft(na, "0"), strings.TrimLeft(nb, "0")
+	return cmp.Or(strings.Compare(pa, pb), strings.Compare(sa, sb), cmp.Compare(len(na), len(nb)), strings.Compare(na, nb))
 }
 
 // follows reports whether b is a with its last number one higher, written with

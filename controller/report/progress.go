@@ -143,7 +143,7 @@ func (g *Progress) Waiting(reasons []string, s *rollout.State) {
 		if s != nil && s.Paused && strings.HasPrefix(r, "the rollout is paused") {
 			r = "paused" + g.paused + "; resume from another terminal with: " + g.options.command("resume")
 		}
-		if name, ok := strings.CutSuffix(r, " waits for approval"); ok {
+		if name, _, ok := strings.Cut(r, " waits for approval"); ok {
 			r += "; from another terminal: " + g.options.command("approve --wave "+strings.TrimPrefix(name, "wave "))
 		}
 		if name, _, ok := strings.Cut(r, " is closed and held: "); ok {

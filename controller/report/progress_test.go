@@ -157,7 +157,7 @@ func TestProgressAndOutcome(t *testing.T) {
 			}
 			golden(t, "run-"+c.name+".txt", b.Bytes())
 			var j bytes.Buffer
-			if err := Encode(&j, OutcomeJSON("spring-20261123-021400", s, s.Ended, nil), ""); err != nil {
+			if err := Encode(&j, OutcomeJSON("spring-20261123-021400", s, s.Ended, nil, nil), ""); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "run-"+c.name+".json", j.Bytes())
@@ -169,7 +169,7 @@ func TestOutcomeJSONIsOneLineOfTheKnownShape(t *testing.T) {
 	p := real(t)
 	s := drive(t, p, breaks)
 	var b bytes.Buffer
-	if err := Encode(&b, OutcomeJSON("id", s, s.Ended, nil), ""); err != nil {
+	if err := Encode(&b, OutcomeJSON("id", s, s.Ended, nil, nil), ""); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(b.String(), "\n"); n != 1 {
@@ -307,7 +307,7 @@ func TestOutcomeOfALiveRollout(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
-	if err := Encode(&j, OutcomeJSON("id", s, "", live), ""); err != nil {
+	if err := Encode(&j, OutcomeJSON("id", s, "", live, nil), ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"controller":"none"`, `"requests":[{"kind":"aborted","who":"anna@control","detail":"wrong week"}]`,
@@ -358,25 +358,49 @@ func TestLog(t *testing.T) {
 	p := real(t)
 	events := recorded(t, p, breaks)
 	for _, c := range []struct {
-		golden, target string
-		json           bool
-	}{{"log.txt", "", false}, {"log-target.txt", "cloud-02", false}, {"log.ndjson", "cloud-02", true}} {
+		golden string
+		filter LogFilter
+		json   bool
+	}{
+		{"log.txt", LogFilter{}, false}, {"log-target.txt", LogFilter{Target: "cloud-02"}, false}, {"log.ndjson", LogFilter{Target: "cloud-02"}, true},
+		{"log-step.txt", LogFilter{Step: "hop"}, false},
+	} {
 		var b bytes.Buffer
 		if c.json {
-			for _, e := range LogJSON("id", events, LogFilter{Target: c.target}).Events {
+			for _, e := range LogJSON("id", events, c.filter).Events {
 				if err := Encode(&b, e, ""); err != nil {
 					t.Fatal(err)
 				}
 			}
-		} else if err := Log(&b, events, LogFilter{Target: c.target}, Options{}); err != nil {
+		} else if err := Log(&b, events, c.filter, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, c.golden, b.Bytes())
 		if strings.Contains(b.String(), "opaque") {
 			t.Errorf("%s shows what is inside a handle", c.golden)
 		}
-		if c.target != "" && strings.Contains(b.String(), "cloud-01/") {
+		if c.filter.Target != "" && strings.Contains(b.String(), "cloud-01/") {
 			t.Errorf("%s shows another target", c.golden)
+		}
+	}
+}
+
+func TestLogByTarget(t *testing.T) {
+	p := real(t)
+	events := recorded(t, p, breaks)
+	for name, filter := range map[string]LogFilter{"log-by-target.txt": {}, "log-by-target-hop.txt": {Target: "cloud-02", Step: "hop"}} {
+		var b bytes.Buffer
+		if err := LogByTarget(&b, p, events[:len(events)-2], filter, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, b.Bytes())
+	}
+}
+
+func TestLogFilterTakesRepeatsOfAStep(t *testing.T) {
+	for step, want := range map[string]bool{"w/t/hop": true, "w/t/hop-2": true, "w/t/undo-hop": false, "w/t/hopper": false, "w/t/hop-x": false, "": false} {
+		if got := (LogFilter{Step: "hop"}).takes(rollout.Event{Step: step}); got != want {
+			t.Errorf("%q: %v", step, got)
 		}
 	}
 }

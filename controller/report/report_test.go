@@ -272,6 +272,7 @@ func TestNames(t *testing.T) {
 		{"a", "a"}, {"c1 c2", "c1, c2"}, {"c1 c2 c3", "c1 … c3"}, {"c8 c9 c10 x", "c8 … c10, x"},
 		{"c-01/files c-02/files c-03/files", "c-01/files … c-03/files"}, {"c1 c3 c5", "c1, c3, c5"}, {"c1 d2 e3", "c1, d2, e3"},
 		{"a1b a2c a3d", "a1b, a2c, a3d"},
+		{"c-1 c-10 c-11 c-12 c-13 c-14 c-2 c-3 c-4 c-5 c-6 c-7 c-8 c-9 db", "c-1 … c-14, db"},
 	} {
 		if got := names(strings.Fields(c.in)); got != c.want {
 			t.Errorf("%s: %s, want %s", c.in, got, c.want)

@@ -53,6 +53,7 @@ func head(pg *page, p *plan.Plan) {
 	pg.item(2, 17, "", "users in", "about "+online+" a target of work that nobody notices")
 	pg.item(2, 17, "", "in all", "about "+whole(p)+"; approvals and closed windows come on top")
 	policy(pg, p)
+	pinned(pg, p.Pin)
 	pg.item(2, 17, "", "facts of", p.Made.UTC().Format("2006-01-02 15:04 MST"))
 	pg.item(2, 17, "", "plan", plan.Digest(*p)[:12])
 }
@@ -179,13 +180,7 @@ func policy(pg *page, p *plan.Plan) {
 	if o.SpreadLabel != "" {
 		pg.item(2, 17, "", "spread", fmt.Sprintf("at most %s with the same %s out at once", plural(o.SpreadMax, "target"), o.SpreadLabel))
 	}
-	if w := o.Window; w != nil {
-		days := "every day"
-		if len(w.Days) > 0 {
-			days = strings.Join(w.Days, ", ")
-		}
-		pg.item(2, 17, "", "window", fmt.Sprintf("%s %s–%s %s", days, w.From, w.To, w.Zone))
-	}
+	openTimes(pg, &o)
 	hold := "stays closed and asks; after " + span(o.HoldTimeout) + " it is taken back"
 	if o.OnHold == "rollback" {
 		hold = "is taken back at once"
@@ -202,7 +197,7 @@ func wave(pg *page, p *plan.Plan, i int, first map[string]string) {
 	pg.line("%s", pg.paint(bold, title))
 	then := []string{"takes about " + secondsSpan(work(p, w))}
 	if w.Approve {
-		then = append(then, "starts when an operator approves")
+		then = append(then, asks(w))
 	}
 	if w.Bake > 0 {
 		then = append(then, "bakes for "+span(w.Bake))

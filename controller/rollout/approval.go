@@ -15,9 +15,9 @@ type Approval struct {
 	Expires time.Time
 }
 
-// Person is who an operator is, whatever the machine and the account:
+// person is who an operator is, whatever the machine and the account:
 // "anna@control", "anna@laptop" and "anna (ops@control)" are one person.
-func Person(who string) string {
+func person(who string) string {
 	name, _, _ := strings.Cut(who, " (")
 	name, _, _ = strings.Cut(name, "@")
 	return strings.ToLower(strings.TrimSpace(name))
@@ -34,7 +34,7 @@ func (s *State) approveWave(w int, e Event) {
 	if wave.ApproveExpires > 0 {
 		a.Expires = e.At.Add(wave.ApproveExpires)
 	}
-	same := func(o Approval) bool { return Person(o.Who) == Person(a.Who) }
+	same := func(o Approval) bool { return person(o.Who) == person(a.Who) }
 	ws.Approvals = append(slices.DeleteFunc(ws.Approvals, same), a)
 	ws.Expired = slices.DeleteFunc(ws.Expired, same)
 	ws.Approved = len(ws.Approvals) >= max(wave.Needs(), 1)
@@ -93,7 +93,7 @@ func (s *State) mayApproveWave(w int, e Event) error {
 	name := s.Plan.Waves[w].Name
 	switch {
 	case e.Digest != "" && e.Digest != s.Digest:
-		return fmt.Errorf("wave %s cannot be approved: the approval is for plan %s, and this rollout carries out plan %s", name, short12(e.Digest), short12(s.Digest))
+		return fmt.Errorf("wave %s cannot be approved: the approval is for plan %s, and this rollout carries out plan %s", name, shortDigest(e.Digest), shortDigest(s.Digest))
 	case s.Plan.Waves[w].Needs() == 0:
 		return fmt.Errorf("wave %s needs no approval", name)
 	case s.WaveBegun(w):
@@ -102,7 +102,7 @@ func (s *State) mayApproveWave(w int, e Event) error {
 	return nil
 }
 
-func short12(digest string) string { return digest[:min(12, len(digest))] }
+func shortDigest(digest string) string { return digest[:min(12, len(digest))] }
 
 // expireApprovals records approvals that ended before their wave began.
 func (c *chooser) expireApprovals() {

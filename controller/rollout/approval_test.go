@@ -158,8 +158,8 @@ func TestApprovalOfAnotherPlan(t *testing.T) {
 }
 
 func TestApprovalThatNobodyAsksFor(t *testing.T) {
+	newRun(t, asking(1, 0)).refusedWave("w0", "needs no approval")
 	r := due(t, asking(1, 0))
-	r.refusedWave("w0", "needs no approval")
 	r.approve("anna@control")
 	r.start()
 	r.refusedWave("w1", "has begun")

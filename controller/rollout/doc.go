@@ -13,7 +13,10 @@
 //   - no step that changes a target starts before the handles of all its
 //     snapshots are recorded;
 //   - no wave starts before the one before it has settled, baked, passed its
-//     gate and, where asked, been approved;
+//     gate and, where asked, been approved by as many different people as it
+//     asks for, of this plan and not too long ago;
+//   - outside the windows and on blackout dates no target starts or closes, nor
+//     one that is not expected to end before the window does;
 //   - past the failure budget nothing new starts; what was begun finishes or
 //     rolls back;
 //   - a paused rollout starts nothing new; an aborted one neither, and it

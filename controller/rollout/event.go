@@ -70,6 +70,13 @@ const EvidenceDegraded = "degraded"
 // what they, or users, did.
 const EvidenceForeign = "changed_by_someone"
 
+// EvidenceApp begins the names of the evidence by which an inspection tells the
+// versions of apps; the app's name follows.
+const EvidenceApp = "app "
+
+// EvidenceCode is the evidence by which a hop tells the build of the code.
+const EvidenceCode = "code_version"
+
 // Verdict is how a rollout ended; "" while it has not.
 type Verdict string
 

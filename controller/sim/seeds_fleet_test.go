@@ -38,6 +38,8 @@ type shape struct {
 	rollback  bool          // an interrupted hop is taken back, not run again
 	bakes     []time.Duration
 	approve   []bool
+	approvals []int           // people who must approve each wave
+	expires   []time.Duration // how long their word counts
 	policy    plan.Policy
 	hold      time.Duration
 	sharedTag bool
@@ -112,7 +114,8 @@ func (s *shape) input(hosts []*host) plan.Input {
 		r.Gate.WebDAV = "required"
 	}
 	for w := range s.waves {
-		r.Waves = append(r.Waves, inventory.Wave{Name: fmt.Sprint("w", w), Bake: s.bakes[w], Approve: s.approve[w]})
+		r.Waves = append(r.Waves, inventory.Wave{Name: fmt.Sprint("w", w), Bake: s.bakes[w], Approve: s.approve[w],
+			Approvals: s.approvals[w], ApproveExpires: s.expires[w]})
 	}
 	in := plan.Input{Fleet: &inventory.Fleet{Digest: "d1ge57"}, Rollout: r, Facts: map[string]plan.Facts{}, Coverage: map[string]driver.Coverage{},
 		CompiledPackages: map[string]driver.Commands{}, Scripts: nextcloud.ScriptDigests()}

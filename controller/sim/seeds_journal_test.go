@@ -45,11 +45,13 @@ func (b *book) copied() *book {
 	return c
 }
 
-func (b *book) ask(e rollout.Event) {
-	e.Who, e.At = "anna@desk", time.Now()
+func (b *book) ask(e rollout.Event) { b.askAs("anna@desk", e) }
+
+func (b *book) askAs(who string, e rollout.Event) {
+	e.Who, e.At = who, time.Now()
 	b.requests = append(b.requests, journal.Request{ID: int64(len(b.requests) + 1), Event: e})
 	b.w.count("asked: " + string(e.Kind))
-	b.w.say("anna asks: %s %s%s", e.Kind, e.Target, e.Wave)
+	b.w.say("%s asks: %s %s%s", who, e.Kind, e.Target, e.Wave)
 }
 
 // pages is the journal as one controller has it open.

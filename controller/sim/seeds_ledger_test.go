@@ -15,6 +15,7 @@ import (
 type ledger struct {
 	w       *world
 	rollout string
+	digest  string // of the plan, as the start has it
 	quiet   bool
 	targets map[string]*account
 	steps   map[string]entry
@@ -59,8 +60,9 @@ type account struct {
 }
 
 type waveAccount struct {
-	approved, excused bool
-	settled           time.Time // the last outcome in it, in the order of events
+	given   map[string]given // approvals, by person
+	excused bool
+	settled time.Time // the last outcome in it, in the order of events
 }
 
 func newLedger(w *world, id string) *ledger {
@@ -94,6 +96,8 @@ func (l *ledger) broken(rule, format string, a ...any) {
 // see is told every event as it becomes durable.
 func (l *ledger) see(e rollout.Event, by int) {
 	switch e.Kind {
+	case rollout.EventStarted:
+		l.digest = e.Digest
 	case rollout.EventStepBegun:
 		l.begin(e, by)
 	case rollout.EventStepDone, rollout.EventStepFail, rollout.EventStepHeld, rollout.EventStepRefused, rollout.EventStepNever:
@@ -121,6 +125,10 @@ func (l *ledger) see(e rollout.Event, by int) {
 			l.broken("a held target waits for people", "%s expires", e.Target)
 		}
 		a.turned, a.held, a.counted = true, false, true
+	case rollout.EventApprovalExpired:
+		l.expired(e)
+	case rollout.EventWindowWait:
+		l.waits()
 	case rollout.EventEnded:
 		l.ended = true
 		l.checkEnd(e)
@@ -141,7 +149,7 @@ func (l *ledger) resume() {
 func (l *ledger) approve(e rollout.Event) {
 	for w := range l.waves {
 		if e.Wave != "" && l.w.plan.Waves[w].Name == e.Wave {
-			l.waves[w].approved = true
+			l.approveWave(w, e)
 			return
 		}
 	}

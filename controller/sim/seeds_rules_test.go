@@ -94,10 +94,8 @@ func (l *ledger) mayBegin(e rollout.Event, a *account) {
 			l.broken("no wave before the gate of the one before", "%s begins, but of wave %d %s", e.Step, w, why)
 		}
 	}
-	if l.w.plan.Waves[a.wave].Approve && !l.waves[a.wave].approved {
-		l.broken("a wave waits for its approval", "%s begins", e.Step)
-	}
-	l.inWindow(e)
+	l.mayStartWave(e, a.wave)
+	l.inWindow(e, a, false)
 	ahead := 0
 	for _, o := range l.order {
 		if o == a || !o.anyBegun() || o.rest() {
@@ -120,7 +118,7 @@ func (l *ledger) mayClose(e rollout.Event, a *account) {
 	if why := l.stopped(); why != "" {
 		l.broken(why, "%s begins", e.Step)
 	}
-	l.inWindow(e)
+	l.inWindow(e, a, true)
 	out, same := 0, 0
 	for _, o := range l.order {
 		if o.out && !o.asked {
@@ -136,20 +134,6 @@ func (l *ledger) mayClose(e rollout.Event, a *account) {
 	}
 	if p.SpreadMax > 0 && same >= p.SpreadMax {
 		l.broken("spread", "%s begins, %d of %s are out of service", e.Step, same, a.plan.Spread)
-	}
-}
-
-// inWindow checks that the window, which closes at To and opens at From, is
-// open.
-func (l *ledger) inWindow(e rollout.Event) {
-	win := l.w.plan.Policy.Window
-	if win == nil {
-		return
-	}
-	shut := func(at time.Time) bool { now := at.UTC().Format("15:04"); return now >= win.To && now < win.From }
-	// The start is stamped a moment after it was decided.
-	if shut(e.At) && shut(e.At.Add(-10*time.Second)) {
-		l.broken("nothing begins outside the window", "%s begins at %s", e.Step, e.At)
 	}
 }
 

@@ -21,6 +21,7 @@ func (w *world) through(rnd *rand.Rand) {
 	after := rand.New(rand.NewSource(rnd.Int63()))
 	w.runs.Go(func() { w.live(incidents) })
 	w.runs.Go(func() { w.wish(wishes) })
+	w.runs.Go(w.approvers)
 	if w.menu.rival > 0 {
 		w.others.Go(func() { w.rivalRollout() })
 	}

@@ -83,6 +83,7 @@ func newWorld(seed int64, loud bool) (*world, *rand.Rand, error) {
 	rnd := rand.New(rand.NewSource(seed))
 	w := &world{seed: seed, shape: drawShape(rnd), menu: drawMenu(rnd), over: make(chan struct{}), counts: map[string]int{}, loud: loud, dav: map[string]doorFiles{},
 		acked: map[*instance][]int{}, forgiven: map[*instance]bool{}}
+	w.shape.drawAsks(seed)
 	for i, names := range w.shape.hosts {
 		w.hosts = append(w.hosts, newHost(w, fmt.Sprint("h", i), names))
 		if w.shape.noRivals {

@@ -157,7 +157,7 @@ func TestUpgradeGoesThrough(t *testing.T) {
 	if out := w.must(w.site.Hop(w.to, w.site.Kept(w.from))); !strings.Contains(out, "Update successful") {
 		t.Errorf("no success: %s", out)
 	}
-	if out := w.must(w.site.Apps(3)); !strings.Contains(out, "app-updated calendar") {
+	if out := w.must(w.site.Apps(3, nil)); !strings.Contains(out, "app-updated calendar") {
 		t.Errorf("no app update: %s", out)
 	}
 	w.see("/index.php/login", 503, "Maintenance")

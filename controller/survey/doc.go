@@ -15,9 +15,10 @@
 // The script prints "ncfleet-survey 1", then one line per output "BYTES NAME"
 // as wc -c prints them with "BYTES total" last, an empty line, and then the
 // outputs in that order, byte for byte. NAME is PART.out, PART.err or PART.rc;
-// PART is host, ps, df, cron, units, probe-N, inst-N, tree-N, status-N,
-// checks-N, store-N or reach-N. The content of PART.rc is an exit status or
-// "late". Records inside a part are lines of fields separated by tabs.
+// PART is host, ps, fpm, df, cron, units, probe-N, inst-N, tree-N, status-N,
+// checks-N, store-N, indices-N, reach-N or shop-N. The content of PART.rc is an
+// exit status or "late". Records inside a part are lines of fields separated by
+// tabs.
 //
 // # What runs PHP on the host
 //
@@ -27,6 +28,7 @@
 //	PHP occ status --output=json
 //	PHP occ setupchecks --output=json        when asked for
 //	PHP occ app:update --showonly --all      when asked for
+//	PHP occ db:add-missing-indices --dry-run when asked for
 //
 // The operation ncfleet-facts prints, on a line of its own, one JSON object
 // without spaces between its tokens, that begins with the first three keys in
@@ -42,7 +44,7 @@
 //	 "database":{"kind":"mysql","server":"MariaDB","version":"10.11.19",
 //	   "host":"127.0.0.1","name":"nc","bytes":4997120,"problem":""},
 //	 "php":{"binary":"/usr/bin/php8.2","version":"8.2.36","memory":"-1",
-//	   "modules":["Core","ctype"]},
+//	   "scan":"/etc/php/8.2/cli/conf.d","usermemory":"","modules":["Core","ctype"]},
 //	 "apps":[{"id":"files","version":"2.0.0","path":"/srv/html/apps/files",
 //	   "min":"28","max":"28","minphp":"","maxphp":"","shipped":true,
 //	   "enabled":true,"db":"2.0.0"}],

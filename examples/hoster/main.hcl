@@ -19,21 +19,37 @@ ssh {
   keepalive       = "20s"
 }
 
-# Each site has its own bastion; a group per site sets it.
+# Each site has its own bastion; a group per site leads through it.
+bastion "fra" {
+  address = "bastion.fra.example.net"
+  ssh { port = 2222 }
+}
+
+bastion "ams" {
+  address = "bastion.ams.example.net"
+  ssh { port = 2222 }
+}
+
+# It is reached through another one.
+bastion "hel" {
+  address = "bastion.hel.example.net"
+  ssh { jump = ["fra"] }
+}
+
 group "fra" {
   hosts = host.labels.site == "fra"
-  ssh { jump = "fleet@bastion.fra.example.net:2222" }
+  ssh { jump = ["fra"] }
 }
 
 group "ams" {
   hosts = host.labels.site == "ams"
-  ssh { jump = "fleet@bastion.ams.example.net:2222" }
+  ssh { jump = ["ams"] }
 }
 
-# Reached through two bastions: the outermost comes first.
 group "hel" {
-  hosts = host.labels.site == "hel"
-  ssh { jump = ["fleet@bastion.fra.example.net:2222", "fleet@bastion.hel.example.net"] }
+  hosts    = host.labels.site == "hel"
+  parallel = 20 # of its hosts at once: the line is thin
+  ssh { jump = ["hel"] }
 }
 
 # The archive driver works everywhere; a driver block gives it its settings.

@@ -26,8 +26,9 @@ rollout "nc29" {
     bake  = "48h"
   }
   wave "enterprise" {
-    rest    = true # all that are left
-    approve = true
+    rest            = true # all that are left
+    approvals       = 2    # two people must agree
+    approve_expires = "72h"
   }
 
   max_unavailable = "5%"

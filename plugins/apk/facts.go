@@ -72,6 +72,9 @@ func (a *apk) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		f.Stale = append(f.Stale, unknown)
 	}
 	f.Pending = pending(in, installed)
+	if r.Installed {
+		f.Installed = installed
+	}
 	a.Products.Decide(f.Pending, a.Products.Majors(installed), r.Upgrades, less)
 	f.ReleaseSteps = releaseSteps(system, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)

@@ -38,6 +38,9 @@ const (
 //go:embed host.sh
 var hostScript string
 
+//go:embed offered.sh
+var offeredScript string
+
 //go:embed repair.sh
 var repairScript string
 
@@ -118,7 +121,13 @@ func (a *apt) Probes(_ context.Context, r driver.ProbeRequest) ([]driver.Command
 	for _, argv := range commands {
 		out = append(out, driver.Command{Env: env, Argv: argv, User: "root", Timeout: probeTimeout})
 	}
-	return append(out, driver.Command{
+	out = append(out, driver.Command{
 		Env: env, Argv: []string{"sh", "-s"}, Stdin: []byte(hostScript), User: "root", Timeout: probeTimeout,
-	}, stale.Probe()), nil
+	}, stale.Probe())
+	if r.Offered {
+		out = append(out, driver.Command{
+			Env: env, Argv: []string{"sh", "-s"}, Stdin: []byte(offeredScript), User: "root", Timeout: probeTimeout,
+		})
+	}
+	return out, nil
 }

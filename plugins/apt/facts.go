@@ -18,11 +18,15 @@ import (
 type readings struct {
 	refresh                                       *driver.Result
 	upgrade, full, status, holds, audit, box, old driver.Result
+	offered                                       *driver.Result
 }
 
 func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, error) {
 	want := 7
 	if r.Refresh {
+		want++
+	}
+	if r.Offered {
 		want++
 	}
 	if len(results) != want {
@@ -31,6 +35,9 @@ func sortResults(r driver.ProbeRequest, results []driver.Result) (readings, erro
 	var got readings
 	if r.Refresh {
 		got.refresh, results = &results[0], results[1:]
+	}
+	if r.Offered {
+		got.offered = &results[len(results)-1]
 	}
 	got.upgrade, got.full, got.status, got.holds, got.audit, got.box, got.old =
 		results[0], results[1], results[2], results[3], results[4], results[5], results[6]
@@ -76,6 +83,12 @@ func (a *apt) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		}
 	}
 	f.Pending = a.pending(in, installed, r.Upgrades)
+	if in.offered != nil {
+		f.Offered = readOffered(f.Pending, string(in.offered.Stdout))
+	}
+	if r.Installed {
+		f.Installed = installed
+	}
 	f.ReleaseSteps = releaseSteps(system, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)

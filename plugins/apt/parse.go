@@ -2,6 +2,7 @@ package apt
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
@@ -70,6 +71,43 @@ func readKept(kept map[string]driver.PackageChange, line, reason string) {
 			kept[name] = driver.PackageChange{Name: name, Reason: reason}
 		}
 	}
+}
+
+// readOffered reads apt-cache madison, "openssl | 3.0.15-1 | http://… main amd64
+// Packages": of each pending change the versions newer than the installed one.
+func readOffered(pending []driver.PackageChange, madison string) map[string][]string {
+	all := map[string][]string{}
+	for _, line := range strings.Split(madison, "\n") {
+		f := strings.Split(line, "|")
+		if len(f) == 3 && strings.HasSuffix(strings.TrimSpace(f[2]), " Packages") {
+			name := strings.TrimSpace(f[0])
+			all[name] = append(all[name], strings.TrimSpace(f[1]))
+		}
+	}
+	out := map[string][]string{}
+	for _, c := range pending {
+		var newer []string
+		for _, v := range all[c.Name] {
+			if c.From == "" || less(c.From, v) {
+				newer = append(newer, v)
+			}
+		}
+		slices.SortFunc(newer, compare)
+		if newer = slices.Compact(newer); len(newer) > 0 {
+			out[c.Name] = newer
+		}
+	}
+	return out
+}
+
+func compare(a, b string) int {
+	switch {
+	case less(a, b):
+		return -1
+	case less(b, a):
+		return 1
+	}
+	return 0
 }
 
 // readStatus reads dpkg-query's lines: installed versions by name, and the

@@ -78,7 +78,14 @@ func (d *dnf) Facts(_ context.Context, r driver.ProbeRequest, results []driver.R
 		f.Stale = append(f.Stale, unknown)
 	}
 	f.RebootRequired = host.Reboot || installed.NewerKernel(host.Kernel) != "" || rebootWanted(in.reboot)
-	f.Pending = view(in, installed, plain, obsoleting).Pending(d.Products, r.Upgrades)
+	seen := view(in, installed, plain, obsoleting)
+	f.Pending = seen.Pending(d.Products, r.Upgrades)
+	if r.Offered {
+		f.Offered = seen.Offered(f.Pending)
+	}
+	if r.Installed {
+		f.Installed = seen.Keyed()
+	}
 	f.ReleaseSteps = releaseSteps(host.ID, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)

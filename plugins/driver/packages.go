@@ -45,6 +45,13 @@ type PackageFacts struct {
 	// next release; no driver does it. Set when the package sources are of the
 	// next release or the request names the product "os".
 	ReleaseSteps []string `json:",omitempty"`
+	// Installed has the version of every installed package, by the name that
+	// changes have; told when the request asks for it.
+	Installed map[string]string `json:",omitempty"`
+	// Offered has by package all versions newer than the installed one to which
+	// a pending change could go, oldest first; told when the request asks for it.
+	// Of a package that is not in it, the change's own version alone is offered.
+	Offered map[string][]string `json:",omitempty"`
 }
 
 // Selection is the exact set of changes a plan decided on.
@@ -72,6 +79,9 @@ type ProbeRequest struct {
 	Refresh bool
 	// Upgrades names the products whose next major is wanted ("php").
 	Upgrades []string
+	// Installed asks for every installed package's version, Offered for all
+	// versions to which a pending change could go.
+	Installed, Offered bool
 }
 
 // PackageManager compiles command lines and parses their output. It has no

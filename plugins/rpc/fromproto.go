@@ -70,7 +70,18 @@ func full(b []byte) []byte {
 }
 
 func probeRequestFromProto(r *pb.ProbeRequest) driver.ProbeRequest {
-	return driver.ProbeRequest{Refresh: r.GetRefresh(), Upgrades: r.GetUpgrades()}
+	return driver.ProbeRequest{Refresh: r.GetRefresh(), Upgrades: r.GetUpgrades(), Installed: r.GetInstalled(), Offered: r.GetOffered()}
+}
+
+func offeredFromProto(list []*pb.Offered) map[string][]string {
+	if len(list) == 0 {
+		return nil
+	}
+	m := make(map[string][]string, len(list))
+	for _, o := range list {
+		m[o.GetName()] = o.GetVersions()
+	}
+	return m
 }
 
 func changeFromProto(c *pb.PackageChange) driver.PackageChange {
@@ -84,7 +95,7 @@ func factsFromProto(f *pb.PackageFacts) driver.PackageFacts {
 	return driver.PackageFacts{
 		Pending: each(f.GetPending(), changeFromProto), Broken: f.GetBroken(), Lock: f.GetLock(),
 		RebootRequired: f.GetRebootRequired(), Problems: f.GetProblems(),
-		Stale: f.GetStale(), ReleaseSteps: f.GetReleaseSteps(),
+		Stale: f.GetStale(), ReleaseSteps: f.GetReleaseSteps(), Installed: f.GetInstalled(), Offered: offeredFromProto(f.GetOffered()),
 	}
 }
 

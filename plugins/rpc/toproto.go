@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ncfleet/ncfleet/plugins/driver"
@@ -82,7 +84,26 @@ func resultToProto(r driver.Result) *pb.Result {
 }
 
 func probeRequestToProto(r driver.ProbeRequest) *pb.ProbeRequest {
-	return &pb.ProbeRequest{Refresh: r.Refresh, Upgrades: texts(r.Upgrades)}
+	return &pb.ProbeRequest{Refresh: r.Refresh, Upgrades: texts(r.Upgrades), Installed: r.Installed, Offered: r.Offered}
+}
+
+func textMap(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[text(k)] = text(v)
+	}
+	return out
+}
+
+func offeredToProto(m map[string][]string) []*pb.Offered {
+	var out []*pb.Offered
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, &pb.Offered{Name: text(name), Versions: texts(m[name])})
+	}
+	return out
 }
 
 func changeToProto(c driver.PackageChange) *pb.PackageChange {
@@ -96,7 +117,7 @@ func factsToProto(f driver.PackageFacts) *pb.PackageFacts {
 	return &pb.PackageFacts{
 		Pending: each(f.Pending, changeToProto), Broken: texts(f.Broken), Lock: text(f.Lock),
 		RebootRequired: f.RebootRequired, Problems: texts(f.Problems),
-		Stale: texts(f.Stale), ReleaseSteps: texts(f.ReleaseSteps),
+		Stale: texts(f.Stale), ReleaseSteps: texts(f.ReleaseSteps), Installed: textMap(f.Installed), Offered: offeredToProto(f.Offered),
 	}
 }
 

@@ -69,6 +69,33 @@ func (v View) Pending(t *products.Table, named []string) []driver.PackageChange 
 	return list
 }
 
+// Offered has of each change every version that Newer has of the package.
+func (v View) Offered(list []driver.PackageChange) map[string][]string {
+	out := map[string][]string{}
+	for _, c := range list {
+		var newer []string
+		for _, p := range v.Newer {
+			if v.key(p) == c.Name {
+				newer = append(newer, p.EVR)
+			}
+		}
+		slices.SortFunc(newer, Compare)
+		if newer = slices.Compact(newer); len(newer) > 0 {
+			out[c.Name] = newer
+		}
+	}
+	return out
+}
+
+// Keyed are the installed versions by the names that changes have.
+func (v View) Keyed() map[string]string {
+	m := map[string]string{}
+	for _, p := range v.Installed.list {
+		m[v.key(p)] = p.EVR // ascending: the newest stays
+	}
+	return m
+}
+
 func (v View) change(p Package) driver.PackageChange {
 	return driver.PackageChange{Name: v.key(p), From: v.Installed.of(p.Name, p.Arch), To: p.EVR, Security: v.Security[p.Name]}
 }

@@ -83,7 +83,14 @@ func (z *zypper) Facts(_ context.Context, r driver.ProbeRequest, results []drive
 		f.Stale = names
 	}
 	f.RebootRequired = host.Reboot || installed.NewerKernel(host.Kernel) != "" || in.reboot.Exit == 102
-	f.Pending = view(installed, newer, update, security, locks).Pending(z.Products, r.Upgrades)
+	seen := view(installed, newer, update, security, locks)
+	f.Pending = seen.Pending(z.Products, r.Upgrades)
+	if r.Offered {
+		f.Offered = seen.Offered(f.Pending)
+	}
+	if r.Installed {
+		f.Installed = seen.Keyed()
+	}
 	f.ReleaseSteps = releaseSteps(host.ID, f.Pending, r.Upgrades)
 	slices.Sort(f.Problems)
 	f.Problems = slices.Compact(f.Problems)

@@ -45,6 +45,6 @@ forget_sites() {
 		rm -rf "$s"
 	done
 	aged "$STATE/held" | while IFS= read -r h; do
-		[ -s "$h/units" ] || [ -s "$h/crons" ] || rm -rf "$h"
+		[ -s "$h/units" ] || [ -s "$h/crons" ] || [ -e "$h/why" ] || rm -rf "$h"
 	done
 }

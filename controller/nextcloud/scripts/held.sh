@@ -14,6 +14,17 @@ set_apart() {
 	mv -f "$1" "$APART" || fail "cannot move $1 to $APART"
 }
 
+# place_of PATH: where a held file waits: beside itself, or, when it was removed
+# for good, apart.
+place_of() {
+	if [ "$NAME" != @absent ]; then
+		PLACE=${1%/*}/.ncfleet-held-${1##*/}
+	else
+		PLACE=${1#"$SYSROOT"}
+		PLACE=$STATE/aside/absent+$(printf '%s' "${PLACE#/}" | tr / +)
+	fi
+}
+
 # owned PATH: whether a package knows the file.
 owned() {
 	command -v dpkg-query >/dev/null 2>&1 && dpkg-query -S "${1#"$SYSROOT"}" >/dev/null 2>&1

@@ -24,6 +24,9 @@ hold_unit() {
 	done
 	systemctl disable "$1" >/dev/null 2>&1
 	systemctl stop "$1" 2>"$SITE/err" || say "note cannot stop $1: $(tail -n 1 "$SITE/err")"
+	# A unit of the administrator's own cannot be masked where its file lies: it
+	# stays disabled.
+	[ "$NAME" != @absent ] || systemctl mask "$1" >/dev/null 2>"$SITE/err" || say "note $1 is disabled, not masked: $(tail -n 1 "$SITE/err")"
 	say "held $1"
 }
 
@@ -43,7 +46,17 @@ hold_cron() {
 }
 
 hold_file() {
-	h=${1%/*}/.ncfleet-held-${1##*/}
+	place_of "$1"
+	h=$PLACE
+	if [ "$NAME" = @absent ]; then
+		mkdir -p "$STATE/aside" || fail "cannot make $STATE/aside"
+		# The rollout holds it already.
+		b=${1%/*}/.ncfleet-held-${1##*/}
+		if [ -e "$b" ]; then
+			{ [ ! -e "$h" ] || cmp -s "$b" "$h"; } || set_apart "$h" "$1"
+			mv -f "$b" "$h" || fail "cannot move $b to $h"
+		fi
+	fi
 	{ [ -e "$1" ] || [ -e "$h" ]; } || { say "note $1 is not there"; return 0; }
 	if ! grep -q -x -F -e "file $1" "$HELD/crons" 2>/dev/null; then
 		if owned "$1"; then echo "$1" >>"$HELD/owned"; fi
@@ -84,6 +97,9 @@ main() {
 	one_writer
 	HELD=$STATE/held/${SITE##*/}
 	mkdir -p "$HELD" && touch "$HELD/units" "$HELD/crons" || fail "cannot make $HELD"
+	if [ -n "$WHO" ]; then
+		printf 'who\t%s\nat\t%s\nwhy\t%s\n' "$WHO" "$(date +%s)" "$WHY" >"$HELD/why.part" && mv -f "$HELD/why.part" "$HELD/why" || fail "cannot write $HELD/why"
+	fi
 	lines "$UNITS" hold_unit
 	lines "$CRONS" hold_cron
 }

@@ -13,7 +13,7 @@ NL='
 TAB='	'
 NAME='' P='' DATA='' WEB='' PHP='' STATE='' URL='' RELOADS=''
 ARCHIVE='' FETCH='' SHA512='' STAGED='' TO='' APPS_FROM='' KEEP='' FROM=''
-ROUNDS=3 UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes WATCHDOG=0 CALM=''
+ROUNDS=3 PINNED=no APPS='' WHO='' WHY='' UNITS='' CRONS='' REMOVES='' STAGEDS='' PROBE='' PORT='' SECONDS_MAX=600 LOGFILE='' CHECKS=yes WATCHDOG=0 CALM=''
 
 say() { printf 'ncfleet: %s\n' "$*"; }
 
@@ -56,6 +56,10 @@ parse() {
 		--keep) KEEP=$2 ;;
 		--from) FROM=$2 ;;
 		--rounds) ROUNDS=$2 ;;
+		--pinned) PINNED=$2 ;;
+		--who) WHO=$2 ;;
+		--why) WHY=$2 ;;
+		--app) APPS=$APPS$2$NL ;;
 		--unit) UNITS=$UNITS$2$NL ;;
 		--cron) CRONS=$CRONS$2$NL ;;
 		--remove) REMOVES=$REMOVES$2$NL ;;

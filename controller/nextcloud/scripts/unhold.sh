@@ -2,8 +2,9 @@
 # still holds stays held.
 shared() { grep -q -F -e "$1" "$STATE"/held/*/"$2" 2>/dev/null; }
 
+# uncomment FILE: nobody else holds its lines, so whoever commented them out.
 uncomment() {
-	awk -v m="#ncfleet-held:$NAME# " 'index($0, m) == 1 { print substr($0, length(m) + 1); next } { print }' "$1" >"$SITE/cron.part" && cat "$SITE/cron.part" >"$1"
+	awk '{ sub(/^#ncfleet-held:[^#]*# /, ""); print }' "$1" >"$SITE/cron.part" && cat "$SITE/cron.part" >"$1"
 }
 
 release_unit() {
@@ -12,6 +13,7 @@ release_unit() {
 		say "still held by another site: $unit"
 		return 0
 	fi
+	[ "$NAME" != @absent ] || systemctl unmask "$unit" >/dev/null 2>&1 || fail "cannot unmask $unit"
 	case ${rest#*"$TAB"} in enabled*) systemctl enable "$unit" >/dev/null 2>&1 || fail "cannot enable $unit" ;; esac
 	case ${rest%%"$TAB"*} in active*) systemctl start "$unit" 2>"$SITE/err" || fail "cannot start $unit: $(tail -n 1 "$SITE/err")" ;; esac
 	say "released $unit"
@@ -36,10 +38,14 @@ file_back() {
 
 release_cron() {
 	kind=${1%% *} what=${1#* }
+	if shared "$1" crons; then
+		say "still held by another: $what"
+		return 0
+	fi
 	case $kind in
 	file)
-		if shared "file $what" crons; then return 0; fi
-		file_back "${what%/*}/.ncfleet-held-${what##*/}" "$what"
+		place_of "$what"
+		file_back "$PLACE" "$what"
 		;;
 	lines) [ ! -f "$what" ] || uncomment "$what" || fail "cannot restore the lines of $what" ;;
 	crontab)

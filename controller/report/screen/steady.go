@@ -7,15 +7,13 @@ import (
 	"time"
 )
 
-// steadyLimit is how much a Steady keeps while its reader does not read.
-const steadyLimit = 1 << 20
-
 // Steady is a writer that neither fails nor makes its caller wait: a terminal
 // that is gone, or that somebody stopped with Ctrl-S, must not hold up what is
 // written about. What does not fit its buffer is left out, and says so once
 // there is room; after the first error everything is dropped.
 type Steady struct {
 	w    io.Writer
+	keep int // bytes, while its reader does not read
 	mu   sync.Mutex
 	more *sync.Cond
 	buf  []byte
@@ -27,9 +25,9 @@ type Steady struct {
 }
 
 // NewSteady returns a Steady that writes to w from a goroutine of its own,
-// until Close.
-func NewSteady(w io.Writer) *Steady {
-	s := &Steady{w: w, gone: make(chan struct{})}
+// until Close. It keeps so many bytes while nobody reads them.
+func NewSteady(w io.Writer, keep int) *Steady {
+	s := &Steady{w: w, keep: keep, gone: make(chan struct{})}
 	s.more = sync.NewCond(&s.mu)
 	go s.pump()
 	return s
@@ -45,11 +43,11 @@ func (s *Steady) Write(b []byte) (int, error) {
 	if s.dead || s.end {
 		return len(b), nil
 	}
-	if s.lost > 0 && len(s.buf) < steadyLimit/2 {
+	if s.lost > 0 && len(s.buf) < s.keep/2 {
 		s.buf = fmt.Appendf(s.buf, "… %d lines were left out: nobody read them in time\n", s.lost)
 		s.lost = 0
 	}
-	if s.lost > 0 || len(s.buf)+len(b) > steadyLimit {
+	if s.lost > 0 || len(s.buf)+len(b) > s.keep {
 		s.lost++
 		return len(b), nil
 	}

@@ -764,6 +764,8 @@ type ProbeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refresh       bool                   `protobuf:"varint,1,opt,name=refresh,proto3" json:"refresh,omitempty"`
 	Upgrades      []string               `protobuf:"bytes,2,rep,name=upgrades,proto3" json:"upgrades,omitempty"`
+	Installed     bool                   `protobuf:"varint,3,opt,name=installed,proto3" json:"installed,omitempty"`
+	Offered       bool                   `protobuf:"varint,4,opt,name=offered,proto3" json:"offered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +812,20 @@ func (x *ProbeRequest) GetUpgrades() []string {
 		return x.Upgrades
 	}
 	return nil
+}
+
+func (x *ProbeRequest) GetInstalled() bool {
+	if x != nil {
+		return x.Installed
+	}
+	return false
+}
+
+func (x *ProbeRequest) GetOffered() bool {
+	if x != nil {
+		return x.Offered
+	}
+	return false
 }
 
 type PackageChange struct {
@@ -912,6 +928,58 @@ func (x *PackageChange) GetReason() string {
 	return ""
 }
 
+type Offered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Versions      []string               `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offered) Reset() {
+	*x = Offered{}
+	mi := &file_driver_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offered) ProtoMessage() {}
+
+func (x *Offered) ProtoReflect() protoreflect.Message {
+	mi := &file_driver_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offered.ProtoReflect.Descriptor instead.
+func (*Offered) Descriptor() ([]byte, []int) {
+	return file_driver_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Offered) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Offered) GetVersions() []string {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
 type PackageFacts struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Pending        []*PackageChange       `protobuf:"bytes,1,rep,name=pending,proto3" json:"pending,omitempty"`
@@ -921,13 +989,15 @@ type PackageFacts struct {
 	Problems       []string               `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
 	Stale          []string               `protobuf:"bytes,6,rep,name=stale,proto3" json:"stale,omitempty"`
 	ReleaseSteps   []string               `protobuf:"bytes,7,rep,name=release_steps,json=releaseSteps,proto3" json:"release_steps,omitempty"`
+	Installed      map[string]string      `protobuf:"bytes,8,rep,name=installed,proto3" json:"installed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Offered        []*Offered             `protobuf:"bytes,9,rep,name=offered,proto3" json:"offered,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PackageFacts) Reset() {
 	*x = PackageFacts{}
-	mi := &file_driver_proto_msgTypes[14]
+	mi := &file_driver_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1009,7 @@ func (x *PackageFacts) String() string {
 func (*PackageFacts) ProtoMessage() {}
 
 func (x *PackageFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[14]
+	mi := &file_driver_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1022,7 @@ func (x *PackageFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackageFacts.ProtoReflect.Descriptor instead.
 func (*PackageFacts) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{14}
+	return file_driver_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PackageFacts) GetPending() []*PackageChange {
@@ -1004,6 +1074,20 @@ func (x *PackageFacts) GetReleaseSteps() []string {
 	return nil
 }
 
+func (x *PackageFacts) GetInstalled() map[string]string {
+	if x != nil {
+		return x.Installed
+	}
+	return nil
+}
+
+func (x *PackageFacts) GetOffered() []*Offered {
+	if x != nil {
+		return x.Offered
+	}
+	return nil
+}
+
 type ProbesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Request       *ProbeRequest          `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
@@ -1013,7 +1097,7 @@ type ProbesRequest struct {
 
 func (x *ProbesRequest) Reset() {
 	*x = ProbesRequest{}
-	mi := &file_driver_proto_msgTypes[15]
+	mi := &file_driver_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1109,7 @@ func (x *ProbesRequest) String() string {
 func (*ProbesRequest) ProtoMessage() {}
 
 func (x *ProbesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[15]
+	mi := &file_driver_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1122,7 @@ func (x *ProbesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbesRequest.ProtoReflect.Descriptor instead.
 func (*ProbesRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{15}
+	return file_driver_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProbesRequest) GetRequest() *ProbeRequest {
@@ -1057,7 +1141,7 @@ type ProbesResponse struct {
 
 func (x *ProbesResponse) Reset() {
 	*x = ProbesResponse{}
-	mi := &file_driver_proto_msgTypes[16]
+	mi := &file_driver_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1153,7 @@ func (x *ProbesResponse) String() string {
 func (*ProbesResponse) ProtoMessage() {}
 
 func (x *ProbesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[16]
+	mi := &file_driver_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1166,7 @@ func (x *ProbesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbesResponse.ProtoReflect.Descriptor instead.
 func (*ProbesResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{16}
+	return file_driver_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ProbesResponse) GetCommands() []*Command {
@@ -1102,7 +1186,7 @@ type FactsRequest struct {
 
 func (x *FactsRequest) Reset() {
 	*x = FactsRequest{}
-	mi := &file_driver_proto_msgTypes[17]
+	mi := &file_driver_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1198,7 @@ func (x *FactsRequest) String() string {
 func (*FactsRequest) ProtoMessage() {}
 
 func (x *FactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[17]
+	mi := &file_driver_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1211,7 @@ func (x *FactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsRequest.ProtoReflect.Descriptor instead.
 func (*FactsRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{17}
+	return file_driver_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FactsRequest) GetRequest() *ProbeRequest {
@@ -1153,7 +1237,7 @@ type FactsResponse struct {
 
 func (x *FactsResponse) Reset() {
 	*x = FactsResponse{}
-	mi := &file_driver_proto_msgTypes[18]
+	mi := &file_driver_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1249,7 @@ func (x *FactsResponse) String() string {
 func (*FactsResponse) ProtoMessage() {}
 
 func (x *FactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[18]
+	mi := &file_driver_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1262,7 @@ func (x *FactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsResponse.ProtoReflect.Descriptor instead.
 func (*FactsResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{18}
+	return file_driver_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FactsResponse) GetFacts() *PackageFacts {
@@ -1198,7 +1282,7 @@ type CompileRequest struct {
 
 func (x *CompileRequest) Reset() {
 	*x = CompileRequest{}
-	mi := &file_driver_proto_msgTypes[19]
+	mi := &file_driver_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1294,7 @@ func (x *CompileRequest) String() string {
 func (*CompileRequest) ProtoMessage() {}
 
 func (x *CompileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[19]
+	mi := &file_driver_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1307,7 @@ func (x *CompileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompileRequest.ProtoReflect.Descriptor instead.
 func (*CompileRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{19}
+	return file_driver_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CompileRequest) GetChanges() []*PackageChange {
@@ -1251,7 +1335,7 @@ type CompileResponse struct {
 
 func (x *CompileResponse) Reset() {
 	*x = CompileResponse{}
-	mi := &file_driver_proto_msgTypes[20]
+	mi := &file_driver_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1347,7 @@ func (x *CompileResponse) String() string {
 func (*CompileResponse) ProtoMessage() {}
 
 func (x *CompileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[20]
+	mi := &file_driver_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1360,7 @@ func (x *CompileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompileResponse.ProtoReflect.Descriptor instead.
 func (*CompileResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{20}
+	return file_driver_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CompileResponse) GetStage() []*Command {
@@ -1311,7 +1395,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_driver_proto_msgTypes[21]
+	mi := &file_driver_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1407,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[21]
+	mi := &file_driver_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1420,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{21}
+	return file_driver_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Place) GetPart() string {
@@ -1370,7 +1454,7 @@ type Hole struct {
 
 func (x *Hole) Reset() {
 	*x = Hole{}
-	mi := &file_driver_proto_msgTypes[22]
+	mi := &file_driver_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1466,7 @@ func (x *Hole) String() string {
 func (*Hole) ProtoMessage() {}
 
 func (x *Hole) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[22]
+	mi := &file_driver_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1479,7 @@ func (x *Hole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hole.ProtoReflect.Descriptor instead.
 func (*Hole) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{22}
+	return file_driver_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Hole) GetPlace() *Place {
@@ -1428,7 +1512,7 @@ type Subject struct {
 
 func (x *Subject) Reset() {
 	*x = Subject{}
-	mi := &file_driver_proto_msgTypes[23]
+	mi := &file_driver_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1524,7 @@ func (x *Subject) String() string {
 func (*Subject) ProtoMessage() {}
 
 func (x *Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[23]
+	mi := &file_driver_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1537,7 @@ func (x *Subject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subject.ProtoReflect.Descriptor instead.
 func (*Subject) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{23}
+	return file_driver_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Subject) GetHost() string {
@@ -1522,7 +1606,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_driver_proto_msgTypes[24]
+	mi := &file_driver_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1618,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[24]
+	mi := &file_driver_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1631,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{24}
+	return file_driver_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SnapshotRequest) GetKey() string {
@@ -1576,7 +1660,7 @@ type Handle struct {
 
 func (x *Handle) Reset() {
 	*x = Handle{}
-	mi := &file_driver_proto_msgTypes[25]
+	mi := &file_driver_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1672,7 @@ func (x *Handle) String() string {
 func (*Handle) ProtoMessage() {}
 
 func (x *Handle) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[25]
+	mi := &file_driver_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1685,7 @@ func (x *Handle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handle.ProtoReflect.Descriptor instead.
 func (*Handle) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{25}
+	return file_driver_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Handle) GetDriver() string {
@@ -1644,7 +1728,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_driver_proto_msgTypes[26]
+	mi := &file_driver_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1740,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[26]
+	mi := &file_driver_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1753,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{26}
+	return file_driver_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Snapshot) GetHandle() *Handle {
@@ -1712,7 +1796,7 @@ type CoverRequest struct {
 
 func (x *CoverRequest) Reset() {
 	*x = CoverRequest{}
-	mi := &file_driver_proto_msgTypes[27]
+	mi := &file_driver_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1808,7 @@ func (x *CoverRequest) String() string {
 func (*CoverRequest) ProtoMessage() {}
 
 func (x *CoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[27]
+	mi := &file_driver_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1821,7 @@ func (x *CoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoverRequest.ProtoReflect.Descriptor instead.
 func (*CoverRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{27}
+	return file_driver_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CoverRequest) GetCall() string {
@@ -1768,7 +1852,7 @@ type CoverResponse struct {
 
 func (x *CoverResponse) Reset() {
 	*x = CoverResponse{}
-	mi := &file_driver_proto_msgTypes[28]
+	mi := &file_driver_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1864,7 @@ func (x *CoverResponse) String() string {
 func (*CoverResponse) ProtoMessage() {}
 
 func (x *CoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[28]
+	mi := &file_driver_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1877,7 @@ func (x *CoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoverResponse.ProtoReflect.Descriptor instead.
 func (*CoverResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{28}
+	return file_driver_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CoverResponse) GetCaptured() []*Place {
@@ -1848,7 +1932,7 @@ type PrepareRequest struct {
 
 func (x *PrepareRequest) Reset() {
 	*x = PrepareRequest{}
-	mi := &file_driver_proto_msgTypes[29]
+	mi := &file_driver_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1944,7 @@ func (x *PrepareRequest) String() string {
 func (*PrepareRequest) ProtoMessage() {}
 
 func (x *PrepareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[29]
+	mi := &file_driver_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1957,7 @@ func (x *PrepareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareRequest.ProtoReflect.Descriptor instead.
 func (*PrepareRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{29}
+	return file_driver_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PrepareRequest) GetCall() string {
@@ -1898,7 +1982,7 @@ type PrepareResponse struct {
 
 func (x *PrepareResponse) Reset() {
 	*x = PrepareResponse{}
-	mi := &file_driver_proto_msgTypes[30]
+	mi := &file_driver_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +1994,7 @@ func (x *PrepareResponse) String() string {
 func (*PrepareResponse) ProtoMessage() {}
 
 func (x *PrepareResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[30]
+	mi := &file_driver_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2007,7 @@ func (x *PrepareResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareResponse.ProtoReflect.Descriptor instead.
 func (*PrepareResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{30}
+	return file_driver_proto_rawDescGZIP(), []int{31}
 }
 
 type CreateRequest struct {
@@ -1936,7 +2020,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_driver_proto_msgTypes[31]
+	mi := &file_driver_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2032,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[31]
+	mi := &file_driver_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2045,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{31}
+	return file_driver_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateRequest) GetCall() string {
@@ -1987,7 +2071,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_driver_proto_msgTypes[32]
+	mi := &file_driver_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2083,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[32]
+	mi := &file_driver_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2096,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{32}
+	return file_driver_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateResponse) GetHandle() *Handle {
@@ -2032,7 +2116,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_driver_proto_msgTypes[33]
+	mi := &file_driver_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2128,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[33]
+	mi := &file_driver_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2141,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{33}
+	return file_driver_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *VerifyRequest) GetCall() string {
@@ -2086,7 +2170,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_driver_proto_msgTypes[34]
+	mi := &file_driver_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2182,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[34]
+	mi := &file_driver_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2195,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{34}
+	return file_driver_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *VerifyResponse) GetVerified() bool {
@@ -2153,7 +2237,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_driver_proto_msgTypes[35]
+	mi := &file_driver_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2249,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[35]
+	mi := &file_driver_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2262,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{35}
+	return file_driver_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RestoreRequest) GetCall() string {
@@ -2210,7 +2294,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_driver_proto_msgTypes[36]
+	mi := &file_driver_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2306,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[36]
+	mi := &file_driver_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2319,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{36}
+	return file_driver_proto_rawDescGZIP(), []int{37}
 }
 
 type DeleteRequest struct {
@@ -2248,7 +2332,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_driver_proto_msgTypes[37]
+	mi := &file_driver_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2344,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[37]
+	mi := &file_driver_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2357,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{37}
+	return file_driver_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteRequest) GetCall() string {
@@ -2298,7 +2382,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_driver_proto_msgTypes[38]
+	mi := &file_driver_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2394,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[38]
+	mi := &file_driver_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2407,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{38}
+	return file_driver_proto_rawDescGZIP(), []int{39}
 }
 
 type ListRequest struct {
@@ -2336,7 +2420,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_driver_proto_msgTypes[39]
+	mi := &file_driver_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2432,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[39]
+	mi := &file_driver_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2445,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{39}
+	return file_driver_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListRequest) GetCall() string {
@@ -2387,7 +2471,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_driver_proto_msgTypes[40]
+	mi := &file_driver_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2483,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[40]
+	mi := &file_driver_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2496,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{40}
+	return file_driver_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListResponse) GetSnapshots() []*Snapshot {
@@ -2430,7 +2514,7 @@ type HelloRequest struct {
 
 func (x *HelloRequest) Reset() {
 	*x = HelloRequest{}
-	mi := &file_driver_proto_msgTypes[41]
+	mi := &file_driver_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2526,7 @@ func (x *HelloRequest) String() string {
 func (*HelloRequest) ProtoMessage() {}
 
 func (x *HelloRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[41]
+	mi := &file_driver_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2539,7 @@ func (x *HelloRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloRequest.ProtoReflect.Descriptor instead.
 func (*HelloRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{41}
+	return file_driver_proto_rawDescGZIP(), []int{42}
 }
 
 type HelloResponse struct {
@@ -2466,7 +2550,7 @@ type HelloResponse struct {
 
 func (x *HelloResponse) Reset() {
 	*x = HelloResponse{}
-	mi := &file_driver_proto_msgTypes[42]
+	mi := &file_driver_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2562,7 @@ func (x *HelloResponse) String() string {
 func (*HelloResponse) ProtoMessage() {}
 
 func (x *HelloResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[42]
+	mi := &file_driver_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2575,7 @@ func (x *HelloResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloResponse.ProtoReflect.Descriptor instead.
 func (*HelloResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{42}
+	return file_driver_proto_rawDescGZIP(), []int{43}
 }
 
 type RunRequest struct {
@@ -2507,7 +2591,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_driver_proto_msgTypes[43]
+	mi := &file_driver_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2603,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[43]
+	mi := &file_driver_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2616,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{43}
+	return file_driver_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RunRequest) GetPart() isRunRequest_Part {
@@ -2586,7 +2670,7 @@ type RunStart struct {
 
 func (x *RunStart) Reset() {
 	*x = RunStart{}
-	mi := &file_driver_proto_msgTypes[44]
+	mi := &file_driver_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2682,7 @@ func (x *RunStart) String() string {
 func (*RunStart) ProtoMessage() {}
 
 func (x *RunStart) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[44]
+	mi := &file_driver_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2695,7 @@ func (x *RunStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunStart.ProtoReflect.Descriptor instead.
 func (*RunStart) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{44}
+	return file_driver_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RunStart) GetCall() string {
@@ -2642,7 +2726,7 @@ type RunResponse struct {
 
 func (x *RunResponse) Reset() {
 	*x = RunResponse{}
-	mi := &file_driver_proto_msgTypes[45]
+	mi := &file_driver_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2654,7 +2738,7 @@ func (x *RunResponse) String() string {
 func (*RunResponse) ProtoMessage() {}
 
 func (x *RunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[45]
+	mi := &file_driver_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2667,7 +2751,7 @@ func (x *RunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunResponse.ProtoReflect.Descriptor instead.
 func (*RunResponse) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{45}
+	return file_driver_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RunResponse) GetPart() isRunResponse_Part {
@@ -2735,7 +2819,7 @@ type RunEnd struct {
 
 func (x *RunEnd) Reset() {
 	*x = RunEnd{}
-	mi := &file_driver_proto_msgTypes[46]
+	mi := &file_driver_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +2831,7 @@ func (x *RunEnd) String() string {
 func (*RunEnd) ProtoMessage() {}
 
 func (x *RunEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[46]
+	mi := &file_driver_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +2844,7 @@ func (x *RunEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEnd.ProtoReflect.Descriptor instead.
 func (*RunEnd) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{46}
+	return file_driver_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RunEnd) GetExit() int32 {
@@ -2826,10 +2910,12 @@ const file_driver_proto_rawDesc = "" +
 	"\x06Result\x12\x12\n" +
 	"\x04exit\x18\x01 \x01(\x05R\x04exit\x12\x16\n" +
 	"\x06stdout\x18\x02 \x01(\fR\x06stdout\x12\x16\n" +
-	"\x06stderr\x18\x03 \x01(\fR\x06stderr\"D\n" +
+	"\x06stderr\x18\x03 \x01(\fR\x06stderr\"|\n" +
 	"\fProbeRequest\x12\x18\n" +
 	"\arefresh\x18\x01 \x01(\bR\arefresh\x12\x1a\n" +
-	"\bupgrades\x18\x02 \x03(\tR\bupgrades\"\xc1\x01\n" +
+	"\bupgrades\x18\x02 \x03(\tR\bupgrades\x12\x1c\n" +
+	"\tinstalled\x18\x03 \x01(\bR\tinstalled\x12\x18\n" +
+	"\aoffered\x18\x04 \x01(\bR\aoffered\"\xc1\x01\n" +
 	"\rPackageChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -2838,7 +2924,10 @@ const file_driver_proto_rawDesc = "" +
 	"\aproduct\x18\x05 \x01(\tR\aproduct\x12\x1a\n" +
 	"\bsecurity\x18\x06 \x01(\bR\bsecurity\x12\x12\n" +
 	"\x04held\x18\a \x01(\bR\x04held\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"\xf6\x01\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"9\n" +
+	"\aOffered\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bversions\x18\x02 \x03(\tR\bversions\"\xb8\x03\n" +
 	"\fPackageFacts\x12:\n" +
 	"\apending\x18\x01 \x03(\v2 .ncfleet.driver.v1.PackageChangeR\apending\x12\x16\n" +
 	"\x06broken\x18\x02 \x03(\tR\x06broken\x12\x12\n" +
@@ -2846,7 +2935,12 @@ const file_driver_proto_rawDesc = "" +
 	"\x0freboot_required\x18\x04 \x01(\bR\x0erebootRequired\x12\x1a\n" +
 	"\bproblems\x18\x05 \x03(\tR\bproblems\x12\x14\n" +
 	"\x05stale\x18\x06 \x03(\tR\x05stale\x12#\n" +
-	"\rrelease_steps\x18\a \x03(\tR\freleaseSteps\"J\n" +
+	"\rrelease_steps\x18\a \x03(\tR\freleaseSteps\x12L\n" +
+	"\tinstalled\x18\b \x03(\v2..ncfleet.driver.v1.PackageFacts.InstalledEntryR\tinstalled\x124\n" +
+	"\aoffered\x18\t \x03(\v2\x1a.ncfleet.driver.v1.OfferedR\aoffered\x1a<\n" +
+	"\x0eInstalledEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +
 	"\rProbesRequest\x129\n" +
 	"\arequest\x18\x01 \x01(\v2\x1f.ncfleet.driver.v1.ProbeRequestR\arequest\"H\n" +
 	"\x0eProbesResponse\x126\n" +
@@ -2989,7 +3083,7 @@ func file_driver_proto_rawDescGZIP() []byte {
 	return file_driver_proto_rawDescData
 }
 
-var file_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_driver_proto_goTypes = []any{
 	(*Error)(nil),             // 0: ncfleet.driver.v1.Error
 	(*InfoRequest)(nil),       // 1: ncfleet.driver.v1.InfoRequest
@@ -3005,114 +3099,118 @@ var file_driver_proto_goTypes = []any{
 	(*Result)(nil),            // 11: ncfleet.driver.v1.Result
 	(*ProbeRequest)(nil),      // 12: ncfleet.driver.v1.ProbeRequest
 	(*PackageChange)(nil),     // 13: ncfleet.driver.v1.PackageChange
-	(*PackageFacts)(nil),      // 14: ncfleet.driver.v1.PackageFacts
-	(*ProbesRequest)(nil),     // 15: ncfleet.driver.v1.ProbesRequest
-	(*ProbesResponse)(nil),    // 16: ncfleet.driver.v1.ProbesResponse
-	(*FactsRequest)(nil),      // 17: ncfleet.driver.v1.FactsRequest
-	(*FactsResponse)(nil),     // 18: ncfleet.driver.v1.FactsResponse
-	(*CompileRequest)(nil),    // 19: ncfleet.driver.v1.CompileRequest
-	(*CompileResponse)(nil),   // 20: ncfleet.driver.v1.CompileResponse
-	(*Place)(nil),             // 21: ncfleet.driver.v1.Place
-	(*Hole)(nil),              // 22: ncfleet.driver.v1.Hole
-	(*Subject)(nil),           // 23: ncfleet.driver.v1.Subject
-	(*SnapshotRequest)(nil),   // 24: ncfleet.driver.v1.SnapshotRequest
-	(*Handle)(nil),            // 25: ncfleet.driver.v1.Handle
-	(*Snapshot)(nil),          // 26: ncfleet.driver.v1.Snapshot
-	(*CoverRequest)(nil),      // 27: ncfleet.driver.v1.CoverRequest
-	(*CoverResponse)(nil),     // 28: ncfleet.driver.v1.CoverResponse
-	(*PrepareRequest)(nil),    // 29: ncfleet.driver.v1.PrepareRequest
-	(*PrepareResponse)(nil),   // 30: ncfleet.driver.v1.PrepareResponse
-	(*CreateRequest)(nil),     // 31: ncfleet.driver.v1.CreateRequest
-	(*CreateResponse)(nil),    // 32: ncfleet.driver.v1.CreateResponse
-	(*VerifyRequest)(nil),     // 33: ncfleet.driver.v1.VerifyRequest
-	(*VerifyResponse)(nil),    // 34: ncfleet.driver.v1.VerifyResponse
-	(*RestoreRequest)(nil),    // 35: ncfleet.driver.v1.RestoreRequest
-	(*RestoreResponse)(nil),   // 36: ncfleet.driver.v1.RestoreResponse
-	(*DeleteRequest)(nil),     // 37: ncfleet.driver.v1.DeleteRequest
-	(*DeleteResponse)(nil),    // 38: ncfleet.driver.v1.DeleteResponse
-	(*ListRequest)(nil),       // 39: ncfleet.driver.v1.ListRequest
-	(*ListResponse)(nil),      // 40: ncfleet.driver.v1.ListResponse
-	(*HelloRequest)(nil),      // 41: ncfleet.driver.v1.HelloRequest
-	(*HelloResponse)(nil),     // 42: ncfleet.driver.v1.HelloResponse
-	(*RunRequest)(nil),        // 43: ncfleet.driver.v1.RunRequest
-	(*RunStart)(nil),          // 44: ncfleet.driver.v1.RunStart
-	(*RunResponse)(nil),       // 45: ncfleet.driver.v1.RunResponse
-	(*RunEnd)(nil),            // 46: ncfleet.driver.v1.RunEnd
-	nil,                       // 47: ncfleet.driver.v1.ConfigureRequest.ConfigEntry
-	nil,                       // 48: ncfleet.driver.v1.Command.EnvEntry
-	nil,                       // 49: ncfleet.driver.v1.Subject.LabelsEntry
+	(*Offered)(nil),           // 14: ncfleet.driver.v1.Offered
+	(*PackageFacts)(nil),      // 15: ncfleet.driver.v1.PackageFacts
+	(*ProbesRequest)(nil),     // 16: ncfleet.driver.v1.ProbesRequest
+	(*ProbesResponse)(nil),    // 17: ncfleet.driver.v1.ProbesResponse
+	(*FactsRequest)(nil),      // 18: ncfleet.driver.v1.FactsRequest
+	(*FactsResponse)(nil),     // 19: ncfleet.driver.v1.FactsResponse
+	(*CompileRequest)(nil),    // 20: ncfleet.driver.v1.CompileRequest
+	(*CompileResponse)(nil),   // 21: ncfleet.driver.v1.CompileResponse
+	(*Place)(nil),             // 22: ncfleet.driver.v1.Place
+	(*Hole)(nil),              // 23: ncfleet.driver.v1.Hole
+	(*Subject)(nil),           // 24: ncfleet.driver.v1.Subject
+	(*SnapshotRequest)(nil),   // 25: ncfleet.driver.v1.SnapshotRequest
+	(*Handle)(nil),            // 26: ncfleet.driver.v1.Handle
+	(*Snapshot)(nil),          // 27: ncfleet.driver.v1.Snapshot
+	(*CoverRequest)(nil),      // 28: ncfleet.driver.v1.CoverRequest
+	(*CoverResponse)(nil),     // 29: ncfleet.driver.v1.CoverResponse
+	(*PrepareRequest)(nil),    // 30: ncfleet.driver.v1.PrepareRequest
+	(*PrepareResponse)(nil),   // 31: ncfleet.driver.v1.PrepareResponse
+	(*CreateRequest)(nil),     // 32: ncfleet.driver.v1.CreateRequest
+	(*CreateResponse)(nil),    // 33: ncfleet.driver.v1.CreateResponse
+	(*VerifyRequest)(nil),     // 34: ncfleet.driver.v1.VerifyRequest
+	(*VerifyResponse)(nil),    // 35: ncfleet.driver.v1.VerifyResponse
+	(*RestoreRequest)(nil),    // 36: ncfleet.driver.v1.RestoreRequest
+	(*RestoreResponse)(nil),   // 37: ncfleet.driver.v1.RestoreResponse
+	(*DeleteRequest)(nil),     // 38: ncfleet.driver.v1.DeleteRequest
+	(*DeleteResponse)(nil),    // 39: ncfleet.driver.v1.DeleteResponse
+	(*ListRequest)(nil),       // 40: ncfleet.driver.v1.ListRequest
+	(*ListResponse)(nil),      // 41: ncfleet.driver.v1.ListResponse
+	(*HelloRequest)(nil),      // 42: ncfleet.driver.v1.HelloRequest
+	(*HelloResponse)(nil),     // 43: ncfleet.driver.v1.HelloResponse
+	(*RunRequest)(nil),        // 44: ncfleet.driver.v1.RunRequest
+	(*RunStart)(nil),          // 45: ncfleet.driver.v1.RunStart
+	(*RunResponse)(nil),       // 46: ncfleet.driver.v1.RunResponse
+	(*RunEnd)(nil),            // 47: ncfleet.driver.v1.RunEnd
+	nil,                       // 48: ncfleet.driver.v1.ConfigureRequest.ConfigEntry
+	nil,                       // 49: ncfleet.driver.v1.Command.EnvEntry
+	nil,                       // 50: ncfleet.driver.v1.PackageFacts.InstalledEntry
+	nil,                       // 51: ncfleet.driver.v1.Subject.LabelsEntry
 }
 var file_driver_proto_depIdxs = []int32{
 	3,  // 0: ncfleet.driver.v1.InfoResponse.attributes:type_name -> ncfleet.driver.v1.Attribute
-	47, // 1: ncfleet.driver.v1.ConfigureRequest.config:type_name -> ncfleet.driver.v1.ConfigureRequest.ConfigEntry
+	48, // 1: ncfleet.driver.v1.ConfigureRequest.config:type_name -> ncfleet.driver.v1.ConfigureRequest.ConfigEntry
 	7,  // 2: ncfleet.driver.v1.Value.list:type_name -> ncfleet.driver.v1.TextList
-	48, // 3: ncfleet.driver.v1.Command.env:type_name -> ncfleet.driver.v1.Command.EnvEntry
+	49, // 3: ncfleet.driver.v1.Command.env:type_name -> ncfleet.driver.v1.Command.EnvEntry
 	13, // 4: ncfleet.driver.v1.PackageFacts.pending:type_name -> ncfleet.driver.v1.PackageChange
-	12, // 5: ncfleet.driver.v1.ProbesRequest.request:type_name -> ncfleet.driver.v1.ProbeRequest
-	10, // 6: ncfleet.driver.v1.ProbesResponse.commands:type_name -> ncfleet.driver.v1.Command
-	12, // 7: ncfleet.driver.v1.FactsRequest.request:type_name -> ncfleet.driver.v1.ProbeRequest
-	11, // 8: ncfleet.driver.v1.FactsRequest.results:type_name -> ncfleet.driver.v1.Result
-	14, // 9: ncfleet.driver.v1.FactsResponse.facts:type_name -> ncfleet.driver.v1.PackageFacts
-	13, // 10: ncfleet.driver.v1.CompileRequest.changes:type_name -> ncfleet.driver.v1.PackageChange
-	10, // 11: ncfleet.driver.v1.CompileResponse.stage:type_name -> ncfleet.driver.v1.Command
-	10, // 12: ncfleet.driver.v1.CompileResponse.apply:type_name -> ncfleet.driver.v1.Command
-	10, // 13: ncfleet.driver.v1.CompileResponse.repair:type_name -> ncfleet.driver.v1.Command
-	21, // 14: ncfleet.driver.v1.Hole.place:type_name -> ncfleet.driver.v1.Place
-	49, // 15: ncfleet.driver.v1.Subject.labels:type_name -> ncfleet.driver.v1.Subject.LabelsEntry
-	21, // 16: ncfleet.driver.v1.Subject.places:type_name -> ncfleet.driver.v1.Place
-	23, // 17: ncfleet.driver.v1.SnapshotRequest.subject:type_name -> ncfleet.driver.v1.Subject
-	25, // 18: ncfleet.driver.v1.Snapshot.handle:type_name -> ncfleet.driver.v1.Handle
-	23, // 19: ncfleet.driver.v1.CoverRequest.subject:type_name -> ncfleet.driver.v1.Subject
-	21, // 20: ncfleet.driver.v1.CoverResponse.captured:type_name -> ncfleet.driver.v1.Place
-	22, // 21: ncfleet.driver.v1.CoverResponse.missing:type_name -> ncfleet.driver.v1.Hole
-	24, // 22: ncfleet.driver.v1.PrepareRequest.request:type_name -> ncfleet.driver.v1.SnapshotRequest
-	24, // 23: ncfleet.driver.v1.CreateRequest.request:type_name -> ncfleet.driver.v1.SnapshotRequest
-	25, // 24: ncfleet.driver.v1.CreateResponse.handle:type_name -> ncfleet.driver.v1.Handle
-	25, // 25: ncfleet.driver.v1.VerifyRequest.handle:type_name -> ncfleet.driver.v1.Handle
-	25, // 26: ncfleet.driver.v1.RestoreRequest.handle:type_name -> ncfleet.driver.v1.Handle
-	23, // 27: ncfleet.driver.v1.RestoreRequest.subject:type_name -> ncfleet.driver.v1.Subject
-	25, // 28: ncfleet.driver.v1.DeleteRequest.handle:type_name -> ncfleet.driver.v1.Handle
-	23, // 29: ncfleet.driver.v1.ListRequest.subject:type_name -> ncfleet.driver.v1.Subject
-	26, // 30: ncfleet.driver.v1.ListResponse.snapshots:type_name -> ncfleet.driver.v1.Snapshot
-	44, // 31: ncfleet.driver.v1.RunRequest.start:type_name -> ncfleet.driver.v1.RunStart
-	10, // 32: ncfleet.driver.v1.RunStart.command:type_name -> ncfleet.driver.v1.Command
-	46, // 33: ncfleet.driver.v1.RunResponse.end:type_name -> ncfleet.driver.v1.RunEnd
-	6,  // 34: ncfleet.driver.v1.ConfigureRequest.ConfigEntry.value:type_name -> ncfleet.driver.v1.Value
-	1,  // 35: ncfleet.driver.v1.Driver.Info:input_type -> ncfleet.driver.v1.InfoRequest
-	4,  // 36: ncfleet.driver.v1.Driver.Configure:input_type -> ncfleet.driver.v1.ConfigureRequest
-	8,  // 37: ncfleet.driver.v1.Driver.Bind:input_type -> ncfleet.driver.v1.BindRequest
-	15, // 38: ncfleet.driver.v1.PackageManager.Probes:input_type -> ncfleet.driver.v1.ProbesRequest
-	17, // 39: ncfleet.driver.v1.PackageManager.Facts:input_type -> ncfleet.driver.v1.FactsRequest
-	19, // 40: ncfleet.driver.v1.PackageManager.Compile:input_type -> ncfleet.driver.v1.CompileRequest
-	27, // 41: ncfleet.driver.v1.Snapshotter.Cover:input_type -> ncfleet.driver.v1.CoverRequest
-	29, // 42: ncfleet.driver.v1.Snapshotter.Prepare:input_type -> ncfleet.driver.v1.PrepareRequest
-	31, // 43: ncfleet.driver.v1.Snapshotter.Create:input_type -> ncfleet.driver.v1.CreateRequest
-	33, // 44: ncfleet.driver.v1.Snapshotter.Verify:input_type -> ncfleet.driver.v1.VerifyRequest
-	35, // 45: ncfleet.driver.v1.Snapshotter.Restore:input_type -> ncfleet.driver.v1.RestoreRequest
-	37, // 46: ncfleet.driver.v1.Snapshotter.Delete:input_type -> ncfleet.driver.v1.DeleteRequest
-	39, // 47: ncfleet.driver.v1.Snapshotter.List:input_type -> ncfleet.driver.v1.ListRequest
-	41, // 48: ncfleet.driver.v1.Runner.Hello:input_type -> ncfleet.driver.v1.HelloRequest
-	43, // 49: ncfleet.driver.v1.Runner.Run:input_type -> ncfleet.driver.v1.RunRequest
-	2,  // 50: ncfleet.driver.v1.Driver.Info:output_type -> ncfleet.driver.v1.InfoResponse
-	5,  // 51: ncfleet.driver.v1.Driver.Configure:output_type -> ncfleet.driver.v1.ConfigureResponse
-	9,  // 52: ncfleet.driver.v1.Driver.Bind:output_type -> ncfleet.driver.v1.BindResponse
-	16, // 53: ncfleet.driver.v1.PackageManager.Probes:output_type -> ncfleet.driver.v1.ProbesResponse
-	18, // 54: ncfleet.driver.v1.PackageManager.Facts:output_type -> ncfleet.driver.v1.FactsResponse
-	20, // 55: ncfleet.driver.v1.PackageManager.Compile:output_type -> ncfleet.driver.v1.CompileResponse
-	28, // 56: ncfleet.driver.v1.Snapshotter.Cover:output_type -> ncfleet.driver.v1.CoverResponse
-	30, // 57: ncfleet.driver.v1.Snapshotter.Prepare:output_type -> ncfleet.driver.v1.PrepareResponse
-	32, // 58: ncfleet.driver.v1.Snapshotter.Create:output_type -> ncfleet.driver.v1.CreateResponse
-	34, // 59: ncfleet.driver.v1.Snapshotter.Verify:output_type -> ncfleet.driver.v1.VerifyResponse
-	36, // 60: ncfleet.driver.v1.Snapshotter.Restore:output_type -> ncfleet.driver.v1.RestoreResponse
-	38, // 61: ncfleet.driver.v1.Snapshotter.Delete:output_type -> ncfleet.driver.v1.DeleteResponse
-	40, // 62: ncfleet.driver.v1.Snapshotter.List:output_type -> ncfleet.driver.v1.ListResponse
-	42, // 63: ncfleet.driver.v1.Runner.Hello:output_type -> ncfleet.driver.v1.HelloResponse
-	45, // 64: ncfleet.driver.v1.Runner.Run:output_type -> ncfleet.driver.v1.RunResponse
-	50, // [50:65] is the sub-list for method output_type
-	35, // [35:50] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	50, // 5: ncfleet.driver.v1.PackageFacts.installed:type_name -> ncfleet.driver.v1.PackageFacts.InstalledEntry
+	14, // 6: ncfleet.driver.v1.PackageFacts.offered:type_name -> ncfleet.driver.v1.Offered
+	12, // 7: ncfleet.driver.v1.ProbesRequest.request:type_name -> ncfleet.driver.v1.ProbeRequest
+	10, // 8: ncfleet.driver.v1.ProbesResponse.commands:type_name -> ncfleet.driver.v1.Command
+	12, // 9: ncfleet.driver.v1.FactsRequest.request:type_name -> ncfleet.driver.v1.ProbeRequest
+	11, // 10: ncfleet.driver.v1.FactsRequest.results:type_name -> ncfleet.driver.v1.Result
+	15, // 11: ncfleet.driver.v1.FactsResponse.facts:type_name -> ncfleet.driver.v1.PackageFacts
+	13, // 12: ncfleet.driver.v1.CompileRequest.changes:type_name -> ncfleet.driver.v1.PackageChange
+	10, // 13: ncfleet.driver.v1.CompileResponse.stage:type_name -> ncfleet.driver.v1.Command
+	10, // 14: ncfleet.driver.v1.CompileResponse.apply:type_name -> ncfleet.driver.v1.Command
+	10, // 15: ncfleet.driver.v1.CompileResponse.repair:type_name -> ncfleet.driver.v1.Command
+	22, // 16: ncfleet.driver.v1.Hole.place:type_name -> ncfleet.driver.v1.Place
+	51, // 17: ncfleet.driver.v1.Subject.labels:type_name -> ncfleet.driver.v1.Subject.LabelsEntry
+	22, // 18: ncfleet.driver.v1.Subject.places:type_name -> ncfleet.driver.v1.Place
+	24, // 19: ncfleet.driver.v1.SnapshotRequest.subject:type_name -> ncfleet.driver.v1.Subject
+	26, // 20: ncfleet.driver.v1.Snapshot.handle:type_name -> ncfleet.driver.v1.Handle
+	24, // 21: ncfleet.driver.v1.CoverRequest.subject:type_name -> ncfleet.driver.v1.Subject
+	22, // 22: ncfleet.driver.v1.CoverResponse.captured:type_name -> ncfleet.driver.v1.Place
+	23, // 23: ncfleet.driver.v1.CoverResponse.missing:type_name -> ncfleet.driver.v1.Hole
+	25, // 24: ncfleet.driver.v1.PrepareRequest.request:type_name -> ncfleet.driver.v1.SnapshotRequest
+	25, // 25: ncfleet.driver.v1.CreateRequest.request:type_name -> ncfleet.driver.v1.SnapshotRequest
+	26, // 26: ncfleet.driver.v1.CreateResponse.handle:type_name -> ncfleet.driver.v1.Handle
+	26, // 27: ncfleet.driver.v1.VerifyRequest.handle:type_name -> ncfleet.driver.v1.Handle
+	26, // 28: ncfleet.driver.v1.RestoreRequest.handle:type_name -> ncfleet.driver.v1.Handle
+	24, // 29: ncfleet.driver.v1.RestoreRequest.subject:type_name -> ncfleet.driver.v1.Subject
+	26, // 30: ncfleet.driver.v1.DeleteRequest.handle:type_name -> ncfleet.driver.v1.Handle
+	24, // 31: ncfleet.driver.v1.ListRequest.subject:type_name -> ncfleet.driver.v1.Subject
+	27, // 32: ncfleet.driver.v1.ListResponse.snapshots:type_name -> ncfleet.driver.v1.Snapshot
+	45, // 33: ncfleet.driver.v1.RunRequest.start:type_name -> ncfleet.driver.v1.RunStart
+	10, // 34: ncfleet.driver.v1.RunStart.command:type_name -> ncfleet.driver.v1.Command
+	47, // 35: ncfleet.driver.v1.RunResponse.end:type_name -> ncfleet.driver.v1.RunEnd
+	6,  // 36: ncfleet.driver.v1.ConfigureRequest.ConfigEntry.value:type_name -> ncfleet.driver.v1.Value
+	1,  // 37: ncfleet.driver.v1.Driver.Info:input_type -> ncfleet.driver.v1.InfoRequest
+	4,  // 38: ncfleet.driver.v1.Driver.Configure:input_type -> ncfleet.driver.v1.ConfigureRequest
+	8,  // 39: ncfleet.driver.v1.Driver.Bind:input_type -> ncfleet.driver.v1.BindRequest
+	16, // 40: ncfleet.driver.v1.PackageManager.Probes:input_type -> ncfleet.driver.v1.ProbesRequest
+	18, // 41: ncfleet.driver.v1.PackageManager.Facts:input_type -> ncfleet.driver.v1.FactsRequest
+	20, // 42: ncfleet.driver.v1.PackageManager.Compile:input_type -> ncfleet.driver.v1.CompileRequest
+	28, // 43: ncfleet.driver.v1.Snapshotter.Cover:input_type -> ncfleet.driver.v1.CoverRequest
+	30, // 44: ncfleet.driver.v1.Snapshotter.Prepare:input_type -> ncfleet.driver.v1.PrepareRequest
+	32, // 45: ncfleet.driver.v1.Snapshotter.Create:input_type -> ncfleet.driver.v1.CreateRequest
+	34, // 46: ncfleet.driver.v1.Snapshotter.Verify:input_type -> ncfleet.driver.v1.VerifyRequest
+	36, // 47: ncfleet.driver.v1.Snapshotter.Restore:input_type -> ncfleet.driver.v1.RestoreRequest
+	38, // 48: ncfleet.driver.v1.Snapshotter.Delete:input_type -> ncfleet.driver.v1.DeleteRequest
+	40, // 49: ncfleet.driver.v1.Snapshotter.List:input_type -> ncfleet.driver.v1.ListRequest
+	42, // 50: ncfleet.driver.v1.Runner.Hello:input_type -> ncfleet.driver.v1.HelloRequest
+	44, // 51: ncfleet.driver.v1.Runner.Run:input_type -> ncfleet.driver.v1.RunRequest
+	2,  // 52: ncfleet.driver.v1.Driver.Info:output_type -> ncfleet.driver.v1.InfoResponse
+	5,  // 53: ncfleet.driver.v1.Driver.Configure:output_type -> ncfleet.driver.v1.ConfigureResponse
+	9,  // 54: ncfleet.driver.v1.Driver.Bind:output_type -> ncfleet.driver.v1.BindResponse
+	17, // 55: ncfleet.driver.v1.PackageManager.Probes:output_type -> ncfleet.driver.v1.ProbesResponse
+	19, // 56: ncfleet.driver.v1.PackageManager.Facts:output_type -> ncfleet.driver.v1.FactsResponse
+	21, // 57: ncfleet.driver.v1.PackageManager.Compile:output_type -> ncfleet.driver.v1.CompileResponse
+	29, // 58: ncfleet.driver.v1.Snapshotter.Cover:output_type -> ncfleet.driver.v1.CoverResponse
+	31, // 59: ncfleet.driver.v1.Snapshotter.Prepare:output_type -> ncfleet.driver.v1.PrepareResponse
+	33, // 60: ncfleet.driver.v1.Snapshotter.Create:output_type -> ncfleet.driver.v1.CreateResponse
+	35, // 61: ncfleet.driver.v1.Snapshotter.Verify:output_type -> ncfleet.driver.v1.VerifyResponse
+	37, // 62: ncfleet.driver.v1.Snapshotter.Restore:output_type -> ncfleet.driver.v1.RestoreResponse
+	39, // 63: ncfleet.driver.v1.Snapshotter.Delete:output_type -> ncfleet.driver.v1.DeleteResponse
+	41, // 64: ncfleet.driver.v1.Snapshotter.List:output_type -> ncfleet.driver.v1.ListResponse
+	43, // 65: ncfleet.driver.v1.Runner.Hello:output_type -> ncfleet.driver.v1.HelloResponse
+	46, // 66: ncfleet.driver.v1.Runner.Run:output_type -> ncfleet.driver.v1.RunResponse
+	52, // [52:67] is the sub-list for method output_type
+	37, // [37:52] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_driver_proto_init() }
@@ -3126,11 +3224,11 @@ func file_driver_proto_init() {
 		(*Value_Flag)(nil),
 		(*Value_List)(nil),
 	}
-	file_driver_proto_msgTypes[43].OneofWrappers = []any{
+	file_driver_proto_msgTypes[44].OneofWrappers = []any{
 		(*RunRequest_Start)(nil),
 		(*RunRequest_Stdin)(nil),
 	}
-	file_driver_proto_msgTypes[45].OneofWrappers = []any{
+	file_driver_proto_msgTypes[46].OneofWrappers = []any{
 		(*RunResponse_Stdout)(nil),
 		(*RunResponse_Stderr)(nil),
 		(*RunResponse_End)(nil),
@@ -3141,7 +3239,7 @@ func file_driver_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driver_proto_rawDesc), len(file_driver_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

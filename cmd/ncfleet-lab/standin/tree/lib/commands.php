@@ -170,16 +170,20 @@ final class Commands
     private static function addMissingIndices(Console $c): int
     {
         $db = $c->site->db();
-        $left = $c->site->major() >= 29 ? $db->addIndex('*PREFIX*notifications_pushhash', 'oc_npushhash_di', 'deviceidentifier') : [];
-        foreach ($left as $sql) {
-            self::say('Adding additional oc_npushhash_di index to the oc_notifications_pushhash table, this can take some time...');
-            if ($c->has('dry-run')) {
-                self::say('oc_notifications_pushhash table updated successfully.');
-                self::say($sql);
-                continue;
+        $indices = ['fs_parent_name_hash' => ['filecache', 'parent']];
+        if ($c->site->major() >= 29) {
+            $indices['oc_npushhash_di'] = ['notifications_pushhash', 'deviceidentifier'];
+        }
+        $queries = [];
+        foreach ($indices as $index => [$table, $columns]) {
+            foreach ($db->addIndex('*PREFIX*' . $table, $index, $columns) as $sql) {
+                self::say("Adding additional $index index to the oc_$table table, this can take some time...");
+                $c->has('dry-run') ? $queries[] = $sql : $db->run($sql);
+                self::say("oc_$table table updated successfully.");
             }
-            $db->run($sql);
-            self::say('oc_notifications_pushhash table updated successfully.');
+        }
+        foreach ($queries as $sql) {
+            self::say($sql);
         }
         return 0;
     }
