@@ -98,7 +98,7 @@ rollout "spring" {
   hosts = !contains(host.groups, "databases")
 
   system { level = "security" }
-  core   { to = var.release }
+  core { to = var.release }
   apps {
     on_incompatible = "block" # refuse rather than lose an app
     critical        = ["calendar", "contacts"]
@@ -117,9 +117,9 @@ rollout "spring" {
     rest = true
   }
 
-  max_unavailable = 2           # out of service at one instant
-  spread   { label = "site" }   # never two hosts of one site
-  failures { budget = 1 }       # the second failure halts the rollout
+  max_unavailable = 2       # out of service at one instant
+  spread { label = "site" } # never two hosts of one site
+  failures { budget = 1 }   # the second failure halts the rollout
 
   window {
     days = ["mon", "tue", "wed", "thu"]

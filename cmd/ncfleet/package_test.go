@@ -60,6 +60,7 @@ func TestPackages(t *testing.T) {
 			var files [2][]string
 			for i := range files {
 				cmd := exec.Command("../../.ci/package", "--version", "1.2.3-rc1", "--only", kind, "--driver", "hcloud", t.TempDir())
+				cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1780000000") // not that of a commit made meanwhile
 				var stderr bytes.Buffer
 				cmd.Stderr = &stderr
 				out, err := cmd.Output()

@@ -54,7 +54,7 @@ rollout "os-fra" {
     timeout = "45m"
   }
   wave "first" { count = 2 }
-  wave "all"   { rest = true }
+  wave "all" { rest = true }
   max_unavailable = "10%"
   window {
     days = ["sat", "sun"]

@@ -137,6 +137,11 @@ func sshOptions(s inventory.SSH) []option {
 	for _, c := range s.Certificates {
 		add("CertificateFile", configWord(c))
 	}
+	add("IdentityAgent", configWord(s.AgentSocket))
+	if s.IdentitiesOnly {
+		add("IdentitiesOnly", "yes")
+	}
+	add("HostKeyAlias", s.HostKeyAlias)
 	var jumps []string
 	for _, j := range s.Jump {
 		jumps = append(jumps, j.String())

@@ -93,6 +93,38 @@ func TestSSHConfig(t *testing.T) {
 	}
 }
 
+// TestBastionBlock: a bastion with a login of its own keeps it, and so do a
+// host's agent and its name in known_hosts.
+func TestBastionBlock(t *testing.T) {
+	var b bytes.Buffer
+	err := exporter.SSHConfig(&b, fleetOf(t, `bastion "fra" {
+  address = "gate.example.org"
+  ssh {
+    user = "jump"
+    keys = ["/keys/gate"]
+  }
+}
+host "a" {
+  address = "192.0.2.7"
+  ssh {
+    keys            = ["/keys/host"]
+    jump            = "fra"
+    agent_socket    = "/run/agent.sock"
+    identities_only = true
+    host_key_alias  = "a.internal"
+  }
+}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "Host a\n  HostName 192.0.2.7\n  IdentityFile /keys/host\n  IdentityAgent /run/agent.sock\n  IdentitiesOnly yes\n  HostKeyAlias a.internal\n" +
+		"  ProxyJump jump@gate.example.org\n  StrictHostKeyChecking yes\n\nHost gate.example.org\n  IdentityFile /keys/gate\n  StrictHostKeyChecking yes\n\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
 func ansible(t *testing.T, text string) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -10,8 +10,10 @@ import (
 )
 
 // SSHConfig writes the fleet as an ssh_config: to log in by hand as ncfleet
-// does, with ssh -F FILE HOST. Bastions get a block too, with the keys of the
-// first host behind them, as ssh takes nothing over from a host to its bastion.
+// does, with ssh -F FILE HOST. Bastions get a block too, as ssh takes nothing
+// over from a host to its bastion: with what their own block says, else with the
+// keys of the first host behind them. What an ssh_config says that the inventory
+// names by config is not copied.
 func SSHConfig(w io.Writer, fleet *inventory.Fleet) error {
 	out := bufio.NewWriter(w)
 	seen := map[string]bool{}
@@ -21,8 +23,12 @@ func SSHConfig(w io.Writer, fleet *inventory.Fleet) error {
 		block(out, h.Name, append([]option{{"HostName", h.Address}}, sshOptions(h.SSH)...))
 	}
 	for i := range fleet.Hosts {
-		s := fleet.Hosts[i].SSH
-		for _, j := range s.Jump {
+		for _, j := range fleet.Hosts[i].SSH.Jump {
+			s := fleet.Hosts[i].SSH
+			s.HostKeyAlias = "" // that is the host's own
+			if j.Bastion != nil {
+				s = j.Bastion.SSH
+			}
 			if seen[j.Address] {
 				continue
 			}
