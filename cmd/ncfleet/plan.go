@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,119 +19,6 @@ import (
 	"github.com/ncfleet/ncfleet/inventory"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
-
-func validateCommand(a *app) *cobra.Command {
-	return &cobra.Command{Use: "validate", Short: "check the inventory; contacts no host", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.validate() }}
-}
-
-// validationDocument says whether the inventory is valid.
-type validationDocument struct {
-	FormatVersion int  `json:"format_version"`
-	Valid         bool `json:"valid"`
-	// Hosts, Instances and Rollouts are counted in a valid inventory only.
-	Hosts       int                  `json:"hosts"`
-	Instances   int                  `json:"instances"`
-	Rollouts    int                  `json:"rollouts"`
-	Diagnostics []diagnosticDocument `json:"diagnostics"`
-}
-
-// diagnosticDocument is one problem in the inventory's files.
-type diagnosticDocument struct {
-	Severity string `json:"severity" jsonschema:"enum=error,enum=warning"`
-	Summary  string `json:"summary"`
-	Detail   string `json:"detail,omitempty"`
-	File     string `json:"file,omitempty"`
-	// Line is missing when the problem concerns the file as a whole.
-	Line   int `json:"line,omitempty"`
-	Column int `json:"column,omitempty"`
-}
-
-func (a *app) validate() error {
-	fleet, diags, err := a.readInventory()
-	if err != nil {
-		return err
-	}
-	v := validationDocument{FormatVersion: 1, Valid: !diags.HasErrors(), Diagnostics: []diagnosticDocument{}}
-	for _, d := range diags {
-		v.Diagnostics = append(v.Diagnostics, diagnosticDocument{string(d.Severity), d.Summary, d.Detail, d.File, d.Line, d.Col})
-	}
-	if !v.Valid {
-		if err := a.print(v); err != nil {
-			return err
-		}
-		return &exitCode{exitError, ""}
-	}
-	v.Hosts, v.Rollouts = len(fleet.Hosts), len(fleet.Rollouts)
-	for _, h := range fleet.Hosts {
-		v.Instances += len(h.Instances)
-	}
-	a.say("%s, %s, %s: valid", report.Plural(v.Hosts, "host"), report.Plural(v.Instances, "instance"), report.Plural(v.Rollouts, "rollout"))
-	return a.print(v)
-}
-
-func surveyCommand(a *app) *cobra.Command {
-	var rollout string
-	var quiet bool
-	c := &cobra.Command{Use: "survey [HOST …]", Short: "ask hosts what they are; changes nothing, prints JSON",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			fleet, err := a.load()
-			if err != nil {
-				return err
-			}
-			var r *inventory.Rollout
-			if rollout != "" {
-				if r, err = pickRollout(fleet, rollout); err != nil {
-					return err
-				}
-			}
-			if len(args) == 0 {
-				for _, h := range fleet.Hosts {
-					args = append(args, h.Name)
-				}
-			}
-			return a.survey(cmd.Context(), r, args, quiet)
-		}}
-	c.Flags().StringVar(&rollout, "rollout", "", "ask what this rollout would need")
-	c.Flags().BoolVar(&quiet, "quiet", false, "count only")
-	return c
-}
-
-func (a *app) survey(ctx context.Context, r *inventory.Rollout, hosts []string, quiet bool) error {
-	w, err := a.open(r)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	facts, err := w.survey(ctx, hosts, false)
-	if err != nil {
-		return err
-	}
-	unreachable := 0
-	all := report.SurveyDocument{FormatVersion: 1, Hosts: []report.SurveyedHostDocument{}}
-	for _, name := range hosts {
-		f := facts[name]
-		f.SeenAt = f.SeenAt.Truncate(time.Second)
-		if f.Unreachable != "" {
-			unreachable++
-			fmt.Fprintf(a.stderr, "%s: %s\n", name, f.Unreachable)
-		}
-		all.Hosts = append(all.Hosts, report.FactsJSON(f))
-	}
-	if !quiet {
-		if a.output == outputText {
-			a.output = outputJSON // facts have no other form
-		}
-		if err := printList(a, all, all.Hosts); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(a.stderr, "%s surveyed, %d unreachable\n", report.Plural(len(hosts), "host"), unreachable)
-	if unreachable > 0 {
-		return &exitCode{exitError, ""}
-	}
-	return nil
-}
 
 // pickRollout finds a rollout by name; "" means the only one.
 func pickRollout(f *inventory.Fleet, name string) (*inventory.Rollout, error) {
