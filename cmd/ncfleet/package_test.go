@@ -79,6 +79,9 @@ func TestPackages(t *testing.T) {
 					t.Errorf("two builds of %s differ (%v, %v)", filepath.Base(name), err, err2)
 				}
 			}
+			if _, err := exec.LookPath("cpio"); kind == "rpm" && err != nil {
+				t.Skip("both builds are the same; what is in them is not looked at: ", err)
+			}
 			looksRight(t, kind, files[0])
 		})
 	}
