@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ncfleet/ncfleet/controller/rollout"
 	"github.com/ncfleet/ncfleet/controller/sim"
 	"github.com/ncfleet/ncfleet/plugins/driver"
 )
@@ -196,7 +197,8 @@ func (a *app) rolloutIDs([]string) []string {
 	return out
 }
 
-func (a *app) targetsOfNewest([]string) []string {
+// newest is the newest rollout as it stands, nil when it cannot be read.
+func (a *app) newest() *rollout.State {
 	j, err := a.read()
 	if err != nil {
 		return nil
@@ -204,6 +206,14 @@ func (a *app) targetsOfNewest([]string) []string {
 	defer j.Close()
 	_, s, _, err := standing(j, nil)
 	if err != nil {
+		return nil
+	}
+	return s
+}
+
+func (a *app) targetsOfNewest([]string) []string {
+	s := a.newest()
+	if s == nil {
 		return nil
 	}
 	return targetNames(s)
@@ -212,13 +222,8 @@ func (a *app) targetsOfNewest([]string) []string {
 // targetsOrWaves are what approve may name: with --wave a wave, which it says
 // itself when a target is given.
 func (a *app) targetsOrWaves([]string) []string {
-	j, err := a.read()
-	if err != nil {
-		return nil
-	}
-	defer j.Close()
-	_, s, _, err := standing(j, nil)
-	if err != nil {
+	s := a.newest()
+	if s == nil {
 		return nil
 	}
 	var out []string

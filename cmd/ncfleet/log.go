@@ -19,16 +19,7 @@ func logCommand(a *app) *cobra.Command {
 			if byTarget && a.json() {
 				return &exitCode{exitUsage, "error: --by-target is for people; with --output json each event names its target"}
 			}
-			j, err := a.read()
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			id, err := pick(j, args)
-			if err != nil {
-				return err
-			}
-			return a.log(j, id, filter, byTarget)
+			return a.onRollout(args, func(j *journal.Journal, id string) error { return a.log(j, id, filter, byTarget) })
 		}}
 	c.Flags().StringVar(&filter.Target, "target", "", "this target only")
 	c.Flags().StringVar(&filter.Step, "step", "", "this kind of step only, such as hop, inspect or undo-restore")

@@ -270,6 +270,21 @@ func (a *app) goOn(cmd *cobra.Command, args []string, event func(*rollout.State)
 	return a.carryOut(cmd.Context(), w, j, id, &p)
 }
 
+// onRollout reads the journal and does something with the rollout that the
+// arguments name.
+func (a *app) onRollout(args []string, do func(j *journal.Journal, id string) error) error {
+	j, err := a.read()
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	id, err := pick(j, args)
+	if err != nil {
+		return err
+	}
+	return do(j, id)
+}
+
 // standing reads the rollout that the arguments name.
 func standing(j *journal.Journal, args []string) (string, *rollout.State, []journal.Request, error) {
 	id, err := pick(j, args)

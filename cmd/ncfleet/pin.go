@@ -29,7 +29,7 @@ func pinCommand(a *app) *cobra.Command {
 			RunE: func(_ *cobra.Command, args []string) error { return a.listPins(strings.Join(args, "")) }},
 		&cobra.Command{Use: "update [ROLLOUT-ID]", Short: "write what the first wave of a rollout ran into fleet.lock, from the journal", Args: cobra.MaximumNArgs(1),
 			Long: "update writes fleet.lock from the journal. apply does so by itself when the first wave has passed;\nthis is for when it could not, or to go back to the pins of an earlier rollout.",
-			RunE: func(_ *cobra.Command, args []string) error { return a.updatePins(args) }},
+			RunE: func(_ *cobra.Command, args []string) error { return a.onRollout(args, a.updatePins) }},
 		&cobra.Command{Use: "clear ROLLOUT", Short: "forget a rollout's pins: its next plan takes the newest versions, first wave first", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return a.clearPins(args[0]) }},
 	)
@@ -244,16 +244,7 @@ func counted(p plan.Pins) string {
 		report.Plural(n, "package") + " on " + report.Plural(len(p.Packages), "platform")}, ", ")
 }
 
-func (a *app) updatePins(args []string) error {
-	j, err := a.read()
-	if err != nil {
-		return err
-	}
-	defer j.Close()
-	id, err := pick(j, args)
-	if err != nil {
-		return err
-	}
+func (a *app) updatePins(j *journal.Journal, id string) error {
 	s, err := replay(j, id)
 	if err != nil {
 		return err

@@ -28,22 +28,15 @@ view on a terminal, a line per event elsewhere. It reads the journal, contacts n
 Ctrl-C ends watching, not the rollout. At the end it shows what status shows, and exits as status does:
 0, or 7 when an instance is closed to its users and nothing will open it by itself.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j, err := a.read()
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			id, err := pick(j, args)
-			if err != nil {
-				return err
-			}
-			defer a.outlive()()
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			defer stop()
-			if err := a.watch(ctx, j, id); err != nil {
-				return err
-			}
-			return a.status(j, id)
+			return a.onRollout(args, func(j *journal.Journal, id string) error {
+				defer a.outlive()()
+				ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+				defer stop()
+				if err := a.watch(ctx, j, id); err != nil {
+					return err
+				}
+				return a.status(j, id)
+			})
 		}}
 }
 
