@@ -32,16 +32,20 @@ func TestHoldAndRelease(t *testing.T) {
 	}
 	var doc struct {
 		FormatVersion int `json:"format_version"`
-		Host          string
-		Held          []struct {
-			By, Who, Reason, Since string
-			What                   []string
+		Hosts         []struct {
+			Host string
+			Held []struct {
+				By, Who, Reason, Since string
+				What                   []string
+			}
 		}
 	}
 	_, out, _ := ncfleet(t, "-i", f.file, "hold", "--list", "--output", "json")
-	if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.FormatVersion != 1 || doc.Host != name || len(doc.Held) != 1 ||
-		doc.Held[0].By != "operator" || doc.Held[0].Reason != "moving house" || doc.Held[0].Since == "" || len(doc.Held[0].What) < 2 {
-		t.Errorf("%v: %s", err, out)
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.FormatVersion != 1 || len(doc.Hosts) != 1 || doc.Hosts[0].Host != name || len(doc.Hosts[0].Held) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if h := doc.Hosts[0].Held[0]; h.By != "operator" || h.Reason != "moving house" || h.Since == "" || len(h.What) < 2 {
+		t.Errorf("held: %+v", h)
 	}
 	f.want(0, []string{"hold"}) // once more changes nothing
 	f.want(0, []string{"release"}, name+" nothing is held")

@@ -35,13 +35,16 @@ type terminal struct {
 // Nobody reads what it shows before reads is called.
 func (f *fleet) onTerminal(args ...string) *terminal {
 	f.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	// Of one descriptor there is one file: whoever closes it twice closes another
+	// test's socket.
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		f.Skipf("no pseudo-terminals here: %v", err)
 	}
-	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	err = errors.Join(err, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0),
-		unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}), unix.SetNonblock(int(master.Fd()), true))
+	master := os.NewFile(uintptr(fd), "terminal")
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	err = errors.Join(err, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0),
+		unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -50,8 +53,7 @@ func (f *fleet) onTerminal(args ...string) *terminal {
 		f.Fatal(err)
 	}
 	defer slave.Close()
-	x := &terminal{fleet: f, cmd: exec.Command("ncfleet", append([]string{"-i", f.file}, args...)...), over: make(chan struct{})}
-	x.master = os.NewFile(uintptr(master.Fd()), "terminal")
+	x := &terminal{fleet: f, cmd: exec.Command("ncfleet", append([]string{"-i", f.file}, args...)...), master: master, over: make(chan struct{})}
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = slave, slave, slave
 	x.cmd.Env = append(os.Environ(), "TERM=xterm", "CI=", "NO_COLOR=1")
 	x.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
