@@ -194,14 +194,16 @@ func (c *chooser) startTargets(w int) {
 	if c.stopped() || !c.approvedEnough(w) {
 		return
 	}
+	shut := map[string]bool{} // hosts whose next target has no room: its others come after it
 	for _, m := range c.waves[w] {
-		if m.state.Status != Waiting || c.hosts[m.plan.Host] {
+		if m.state.Status != Waiting || c.hosts[m.plan.Host] || shut[m.plan.Host] {
 			continue
 		}
 		if c.ahead >= max(c.Plan.Policy.Ahead, 1) {
 			return
 		}
 		if !c.roomFor(m.plan, false) {
+			shut[m.plan.Host] = true
 			continue
 		}
 		c.ahead++

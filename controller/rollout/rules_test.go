@@ -28,6 +28,7 @@ var rules = []struct{ rule, test string }{
 	{"the reserve at a window's end is kept free", "TestReserveIsKeptFree"},
 	{"those that close before a target count against the window", "TestThoseBeforeCount"},
 	{"a target that is too long for the window holds up no other", "TestSmallOnesStillFit"},
+	{"a target that is too long for the window is not overtaken by another of its host", "TestHostsTargetsKeepTheirOrder"},
 	{"a wait for a window is in the journal once", "TestWindowWaitIsJournaled"},
 	{"a paused rollout does not wait for a window", "TestPausedDoesNotWaitForAWindow"},
 

@@ -120,6 +120,20 @@ func TestSmallOnesStillFit(t *testing.T) {
 	}
 }
 
+// TestHostsTargetsKeepTheirOrder: a host's packages come before its instances,
+// also when the time that is left is enough for an instance alone.
+func TestHostsTargetsKeepTheirOrder(t *testing.T) {
+	p := cutOff(3)
+	two := p.Waves[0].Targets
+	two[1].Host = two[0].Host
+	two[0].ClosedSeconds = 3000
+	r := newRun(t, p)
+	r.now = t0.Add(10 * time.Minute)
+	if got := r.start(); !slices.Equal(got, []string{"w0/h03/recheck"}) {
+		t.Errorf("started %v", got)
+	}
+}
+
 func TestNothingClosesThatCannotOpen(t *testing.T) {
 	r := newRun(t, cutOff(1))
 	id := r.until("/hold")
