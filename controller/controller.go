@@ -191,7 +191,7 @@ func (c *Controller) replay(ctx context.Context) error {
 	if events[0].Digest != digest {
 		return fmt.Errorf("cannot replay rollout %s: its plan has the digest %s, the journal says %s", c.ID, digest, events[0].Digest)
 	}
-	if err := c.takeRequests(); err != nil {
+	if _, err := c.takeRequests(); err != nil {
 		return err
 	}
 	if c.state.Ended != "" {
@@ -323,29 +323,39 @@ func eventOf(id string, o executor.Outcome) rollout.Event {
 }
 
 // wait blocks until something happened: a result, a request, a point in time,
-// the wish to drain or to leave.
+// the wish to drain or to leave. It looks at the clock as often as for requests:
+// that of a machine that slept has jumped, and the timer has not.
 func (c *Controller) wait(ctx context.Context, wake time.Time, ask <-chan time.Time, drain *<-chan struct{}) error {
 	var timer <-chan time.Time
 	if !wake.IsZero() {
 		timer = time.After(max(wake.Sub(c.Now()), time.Millisecond))
 	}
+	for {
+		if done, err := c.waitOnce(ctx, wake, timer, ask, drain); done || err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Controller) waitOnce(ctx context.Context, wake time.Time, timer, ask <-chan time.Time, drain *<-chan struct{}) (done bool, err error) {
 	select {
 	case r := <-c.results:
 		c.running--
 		if r.fenced != "" {
-			return fmt.Errorf("%w: %s", ErrFenced, r.fenced)
+			return true, fmt.Errorf("%w: %s", ErrFenced, r.fenced)
 		}
-		return c.record(c.sensible(r.event))
+		return true, c.record(c.sensible(r.event))
 	case <-*drain:
 		*drain = nil
 		c.draining = true
-		return c.record(rollout.Event{Kind: rollout.EventPaused, Who: c.Who, Detail: "interrupted; begun targets finish"})
+		return true, c.record(rollout.Event{Kind: rollout.EventPaused, Who: c.Who, Detail: "interrupted; begun targets finish"})
 	case <-ctx.Done():
-		return detached(ctx)
+		return true, detached(ctx)
 	case <-ask:
-		return c.takeRequests()
+		taken, err := c.takeRequests()
+		return taken || !wake.IsZero() && !c.Now().Before(wake), err
 	case <-timer:
-		return nil
+		return true, nil
 	}
 }
 
@@ -360,11 +370,12 @@ func (c *Controller) allows(e rollout.Event) error {
 	return c.state.Allows(e)
 }
 
-// takeRequests applies what operators asked for through the journal.
-func (c *Controller) takeRequests() error {
+// takeRequests applies what operators asked for through the journal, and
+// reports whether there was something.
+func (c *Controller) takeRequests() (taken bool, err error) {
 	requests, err := c.Journal.Requests(c.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, r := range requests {
 		refusal := ""
@@ -374,12 +385,12 @@ func (c *Controller) takeRequests() error {
 			e := r.Event
 			e.Seq, e.At = 0, c.Now()
 			if err := c.record(e); err != nil {
-				return err
+				return true, err
 			}
 		}
 		if err := c.Journal.Take(r.ID, refusal); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return len(requests) > 0, nil
 }
