@@ -34,7 +34,7 @@ func newFleet(t *testing.T, hosts int, faults ...sim.Fault) *fleet {
 	t.Helper()
 	t.Parallel()
 	skipFleet(t, hosts)
-	return startFleet(t, hosts, 5*time.Minute+time.Duration(hosts)*5*time.Second, faults...)
+	return startFleet(t, hosts, 3*waitLimit+time.Duration(hosts)*5*time.Second, faults...)
 }
 
 func skipFleet(t *testing.T, hosts int) {
@@ -46,6 +46,10 @@ func skipFleet(t *testing.T, hosts int) {
 		t.Skip("simulated hosts take minutes under the race detector; one of them is enough there")
 	}
 }
+
+// waitLimit bounds every wait for what a process says or for its end. It tells a
+// hang from a busy machine, nothing else.
+const waitLimit = 5 * time.Minute
 
 // startFleet starts a fleet that ends after a time, or with the test; the first
 // host has the faults.
@@ -142,7 +146,7 @@ func (f *fleet) start(args ...string) *process {
 // sees waits until the process has said something.
 func (p *process) sees(want string) {
 	p.Helper()
-	for until := time.Now().Add(time.Minute); !holds(p.text(), want); time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(waitLimit); !holds(p.text(), want); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
 			p.Fatalf("%v never says %q:\n%s", p.cmd.Args[1:], want, p.text())
 		}
@@ -152,7 +156,7 @@ func (p *process) sees(want string) {
 // ends waits for the end of the process and checks its exit code.
 func (p *process) ends(code int, says ...string) {
 	p.Helper()
-	timer := time.AfterFunc(2*time.Minute, func() { p.cmd.Process.Kill() })
+	timer := time.AfterFunc(waitLimit, func() { p.cmd.Process.Kill() })
 	defer timer.Stop()
 	p.cmd.Wait() // the exit code tells
 	if got := p.cmd.ProcessState.ExitCode(); got != code {

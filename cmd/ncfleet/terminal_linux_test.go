@@ -91,7 +91,7 @@ func (x *terminal) text() string {
 // sees waits until something was shown.
 func (x *terminal) sees(want string) {
 	x.Helper()
-	for until := time.Now().Add(time.Minute); !strings.Contains(x.text(), want); time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(waitLimit); !strings.Contains(x.text(), want); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
 			x.Fatalf("%v never shows %q:\n%q", x.cmd.Args[1:], want, x.text())
 		}
@@ -102,7 +102,7 @@ func (x *terminal) sees(want string) {
 // view, which must have given it back.
 func (x *terminal) ends(code int) string {
 	x.Helper()
-	timer := time.AfterFunc(2*time.Minute, func() { x.cmd.Process.Kill() })
+	timer := time.AfterFunc(waitLimit, func() { x.cmd.Process.Kill() })
 	defer timer.Stop()
 	x.cmd.Wait() // the exit code tells
 	<-x.over
@@ -157,7 +157,7 @@ func TestTerminals(t *testing.T) {
 	if _, err := x.master.WriteString("\x13"); err != nil { // Ctrl-S
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(waitLimit); ; time.Sleep(50 * time.Millisecond) {
 		if _, out := f.run("status"); holds(out, "Rollout monthly succeeded: 1 upgraded, 1 rolled back") {
 			break
 		} else if time.Now().After(until) {
