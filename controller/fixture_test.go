@@ -322,7 +322,11 @@ func (w *world) state() *rollout.State {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for _, e := range w.book.events {
+	events, err := w.book.Events("", 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range events {
 		if err := s.Apply(e); err != nil {
 			w.t.Fatalf("the journal cannot be replayed: %v", err)
 		}

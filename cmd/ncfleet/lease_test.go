@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,23 @@ func (f *fleet) onHosts() map[string]string {
 		}
 	}
 	return all
+}
+
+// atRest is onHosts once nothing changes there any more: what a rollout left
+// running, such as a watchdog, may outlive its controller by a moment.
+func (f *fleet) atRest() map[string]string {
+	f.Helper()
+	last := f.onHosts()
+	for until := time.Now().Add(waitLimit); time.Now().Before(until); {
+		time.Sleep(500 * time.Millisecond)
+		now := f.onHosts()
+		if maps.Equal(last, now) {
+			return now
+		}
+		last = now
+	}
+	f.Fatal("the hosts do not come to rest")
+	return nil
 }
 
 // newest is the id and the events of the newest rollout of a state folder.
@@ -98,7 +116,7 @@ func TestStaleControllerCannotWrite(t *testing.T) {
 			if !strings.Contains(out, "controller came") {
 				t.Errorf("another controller came, and nobody says so:\n%s", out)
 			}
-			before, upgrades := f.onHosts(), calls("upgrade")
+			before, upgrades := f.atRest(), calls("upgrade")
 			if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
