@@ -241,6 +241,41 @@ func TestDoIsRun(t *testing.T) {
 	}
 }
 
+// TestTakenOverWhileSending: a controller that stands still while it sends what
+// a command reads, and goes on when another one has the host, changes nothing.
+func TestTakenOverWhileSending(t *testing.T) {
+	t.Parallel()
+	state, dir := t.TempDir(), t.TempDir()
+	take := func(token string) {
+		t.Helper()
+		if out, err := exec.Command("sh", "-c", libScript+fenceScript+leaseScript, "ncfleet", state, "x", "take", token, "me").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "yours") {
+			t.Fatalf("%q, %v", out, err)
+		}
+	}
+	take("r 1 n")
+	cmd := exec.Command("sh", "-c", compact(libScript+fenceScript+doScript), "ncfleet", state, "x", "r 1 n", "MARK", "cat >"+quote(dir)+"/ran")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "half of it"); err != nil {
+		t.Fatal(err)
+	}
+	take("r 2 m")
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 126 {
+		t.Errorf("exit %v, want the refusal", err)
+	}
+	if made, err := os.ReadDir(dir); err != nil || len(made) > 0 {
+		t.Errorf("made %v, %v", made, err)
+	}
+}
+
 // TestTakersRace: many controllers come at once, over the lock of one that died
 // in the middle. The latest has the lease at the end.
 func TestTakersRace(t *testing.T) {

@@ -1,6 +1,9 @@
 # usage: STATE x TOKEN MARK LINE
-# Becomes the command of the line when the lease is the token's; else says on
-# standard error, after MARK, why it did not.
+# Runs the command of the line when the lease is the token's; else says on
+# standard error, after MARK, why it did not. What the command will read is here
+# before the lease is looked at: a controller that stands still while it sends,
+# and goes on when another one has the host, comes too late.
+all=$(cat; echo x)
 verdict "$1"
 if [ -n "$refused" ]; then
 	{
@@ -12,4 +15,4 @@ fi
 heard
 umask 022
 cd /
-exec sh -c "$3"
+printf %s "${all%x}" | { exec sh -c "$3"; }
