@@ -160,17 +160,22 @@ func (a *app) sources(l *drivers.Launcher) ([]drivers.Source, []inventory.Driver
 	return found, used, nil
 }
 
+// sourcesAndLock are the drivers in use, and what ncfleet.lock at path says of
+// them.
+func (a *app) sourcesAndLock(l *drivers.Launcher) (sources []drivers.Source, lock drivers.Lock, path string, err error) {
+	if sources, _, err = a.sources(l); err != nil {
+		return nil, lock, "", err
+	}
+	if path, err = a.lockPath(); err != nil {
+		return nil, lock, "", err
+	}
+	lock, err = drivers.ReadLock(path)
+	return sources, lock, path, err
+}
+
 func (a *app) lockDrivers(cmd *cobra.Command) error {
 	l := drivers.NewLauncher(drivers.Options{})
-	sources, _, err := a.sources(l)
-	if err != nil {
-		return err
-	}
-	path, err := a.lockPath()
-	if err != nil {
-		return err
-	}
-	lock, err := drivers.ReadLock(path)
+	sources, lock, path, err := a.sourcesAndLock(l)
 	if err != nil {
 		return err
 	}

@@ -42,15 +42,7 @@ type driverDocument struct {
 
 func (a *app) listDrivers(ctx context.Context) error {
 	l := drivers.NewLauncher(drivers.Options{})
-	sources, _, err := a.sources(l)
-	if err != nil {
-		return err
-	}
-	path, err := a.lockPath()
-	if err != nil {
-		return err
-	}
-	lock, err := drivers.ReadLock(path)
+	sources, lock, _, err := a.sourcesAndLock(l)
 	if err != nil {
 		return err
 	}

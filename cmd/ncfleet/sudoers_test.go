@@ -47,6 +47,13 @@ func TestSudoers(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != exitOK || doc.FormatVersion != 1 || len(doc.Rules) != 1 || !doc.Rules[0].Password || doc.Rules[0].Hosts[0] != "own" || doc.None[0].Host != "plain" {
 		t.Errorf("exit %d, %v:\n%s%s", code, err, out, said)
 	}
+	everybody := filepath.Join(t.TempDir(), "fleet.hcl")
+	if err := os.WriteFile(everybody, []byte("host \"a\" {\n  address = \"192.0.2.7\"\n  ssh { user = \"ALL\" }\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, said = ncfleet(t, "-i", everybody, "sudoers"); code != exitError || out != "" || !strings.Contains(said, "reads the user ALL as everybody") {
+		t.Errorf("a rule for everybody: exit %d, %s%s", code, out, said)
+	}
 	if code, _, said = ncfleet(t, "-i", file, "sudoers", "nobody"); code != exitUsage || !strings.Contains(said, `no host "nobody"`) {
 		t.Errorf("exit %d: %s", code, said)
 	}
