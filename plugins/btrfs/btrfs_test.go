@@ -3,6 +3,7 @@ package btrfs
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,6 +83,29 @@ func TestWholeSubvolume(t *testing.T) {
 	}
 	s.DeleteTwice(h)
 	s.Intact(1)
+}
+
+// TestFolderRemovedMeanwhile: calls for other instances remove the folder of
+// the snapshots while it is empty, and make it again.
+func TestFolderRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, false)
+	real, err := exec.LookPath("btrfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := "#!/bin/sh\nfor last; do :; done\ncase \"$1 $2 $3\" in\n'subvolume snapshot -r')\n" +
+		"[ -e " + dir + "/once ] || { : >" + dir + "/once; folder=$(dirname \"$last\"); rmdir \"$folder\"; " + real + " \"$@\"; code=$?; mkdir \"$folder\"; exit $code; } ;;\nesac\n" +
+		"exec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "btrfs"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Runner = hostcopytest.Local{Env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}}
+	s.Verify(s.Create("r/1"))
+	if _, err := os.Stat(filepath.Join(dir, "once")); err != nil {
+		t.Error("the folder was never removed: nothing is proved")
+	}
 }
 
 func TestUnfit(t *testing.T) {

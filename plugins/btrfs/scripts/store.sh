@@ -88,11 +88,18 @@ volume_take() {
 	fi
 	# Left by a call whose memory a power failure took.
 	volume_drop "$2"
-	mkdir -p "$folder" && chmod 700 "$folder" || die "cannot create $folder: no room, or read-only" 74
-	btrfs subvolume snapshot -r "$1" "$2" >"$scratch/err" 2>&1 && btrfs filesystem sync "$2" >"$scratch/err" 2>&1 || {
-		[ -d "$folder" ] || die "$folder was removed meanwhile, by a call that deleted another snapshot" 75
-		die "cannot snapshot the subvolume $1 to $2: $(tail -n 1 "$scratch/err")" "$(room_or_not)"
-	}
+	# A call that deletes another snapshot removes the folder while it is empty.
+	tries=0
+	until
+		mkdir -p "$folder" || die "cannot create $folder: no room, or read-only" 74
+		chmod 700 "$folder" 2>"$scratch/err" && btrfs subvolume snapshot -r "$1" "$2" >/dev/null 2>"$scratch/err"
+	do
+		tries=$((tries + 1))
+		grep -q 'No such file or directory' "$scratch/err" ||
+			die "cannot snapshot the subvolume $1 to $2: $(tail -n 1 "$scratch/err")" "$(room_or_not)"
+		[ "$tries" -lt 5 ] || die "$folder is removed again and again, by calls that delete other snapshots" 75
+	done
+	btrfs filesystem sync "$2" >/dev/null 2>"$scratch/err" || die "cannot write the snapshot $2 to disk: $(tail -n 1 "$scratch/err")" "$(room_or_not)"
 	identify "$2"
 }
 
@@ -115,7 +122,7 @@ volume_drop() {
 	*) return 0 ;;
 	esac
 	if subvolume "$1"; then
-		btrfs subvolume delete --commit-after "$1" >"$scratch/err" 2>&1 || die "cannot delete the snapshot $1: $(tail -n 1 "$scratch/err")"
+		btrfs subvolume delete --commit-after "$1" >/dev/null 2>"$scratch/err" || die "cannot delete the snapshot $1: $(tail -n 1 "$scratch/err")"
 	fi
 	rmdir "$(dirname "$1")" 2>/dev/null || : # other snapshots are in it
 }
@@ -124,7 +131,7 @@ volume_drop() {
 store_fill() {
 	kept_tree "$snap" "$1"
 	if subvolume "$tree_dir"; then
-		btrfs subvolume snapshot "$tree_dir" "$build" >"$scratch/err" 2>&1 || no_build
+		btrfs subvolume snapshot "$tree_dir" "$build" >/dev/null 2>"$scratch/err" || no_build
 	else
 		copy_tree "$tree_dir" "$build" "$(outs "$1")" 2>"$scratch/err" || no_build
 	fi
@@ -133,7 +140,7 @@ store_fill() {
 scrap() {
 	for old; do
 		if subvolume "$old"; then
-			btrfs subvolume delete "$old" >"$scratch/err" 2>&1 || die "cannot delete the subvolume $old: $(tail -n 1 "$scratch/err")"
+			btrfs subvolume delete "$old" >/dev/null 2>"$scratch/err" || die "cannot delete the subvolume $old: $(tail -n 1 "$scratch/err")"
 		else
 			rm -rf "$old" || return
 		fi
